@@ -1,0 +1,45 @@
+# Every command makes the virtual environment and finds or installs what it needs; see sandbox/prepare.py.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+PYTHON = $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
+prepare = $(if $(PYTHON),$(PYTHON) -m sandbox.prepare --need $(1),\
+	echo 'error: no Python 3.11 or newer here; next step: install it (Debian: apt-get install python3 python3-venv)' >&2; exit 1)
+
+.PHONY: help demo test test-unit check fmt clean venv servers
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: servers ## the main job, end to end, on a private PostgreSQL and a private RabbitMQ
+	@$(BIN)/python -m sandbox.demo
+
+test: servers ## all tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-unit: venv ## the tests that need no server
+	@$(BIN)/python -m pytest -q tests/unit
+
+check: venv ## lint, format, types, imports, house rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/unit/test_house_rules.py
+
+fmt: venv ## format, and fix what the linter can fix
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove what these commands made
+	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv:
+	@$(call prepare,venv)
+
+servers:
+	@$(call prepare,servers)

@@ -1,0 +1,38 @@
+"""Which adapters exist: the words that a flow's ``adapter.use`` may name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from pydantic import BaseModel
+
+from adapters import rest
+from adapters.rest_settings import RestSettings
+from outbox.model.adapter import Adapter
+from outbox.model.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterKind:
+    """How an adapter is configured and made.
+
+    ``settings`` checks a flow's ``adapter:`` block without ``use`` and ``connection``. ``build`` takes an
+    instance of it and the connection; it opens nothing.
+    """
+
+    settings: type[BaseModel]
+    build: Callable[..., Adapter]
+
+    def create(self, settings: Mapping[str, object], connection: Connection) -> Adapter:
+        """Check raw settings and make the adapter.
+
+        Raises:
+            pydantic.ValidationError: the settings are wrong.
+            Misconfigured: the connection cannot work.
+        """
+        return self.build(self.settings.model_validate(settings), connection)
+
+
+ADAPTERS: Mapping[str, AdapterKind] = MappingProxyType({"rest": AdapterKind(RestSettings, rest.build)})

@@ -1,0 +1,219 @@
+"""What a REST target's answer means. Pure, and pessimistic: what cannot be trusted is unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import assert_never
+from urllib.parse import urlsplit
+
+from adapters.answers import Answer, Fault, NoAnswer
+from adapters.json_text import MISSING, decode, dig, message, one_line
+from adapters.rest_settings import StatusWord
+from adapters.retry_after import retry_after_seconds
+from outbox.model.outcome import (
+    Accepted,
+    AlreadyApplied,
+    Applied,
+    Configuration,
+    CredentialsExpired,
+    Outcome,
+    Rejected,
+    Retry,
+    StaleConflict,
+    TargetDown,
+    Throttled,
+    Unknown,
+)
+
+# Room for a long job address or record id, and an end for a target that answers nonsense.
+_MAX_URL_CHARACTERS = 2000
+_MAX_EXTERNAL_ID_CHARACTERS = 500
+_MAX_NAME_CHARACTERS = 80
+
+_HTML = ("text/html", "application/xhtml+xml")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What must be known of a call to judge its answer.
+
+    ``label`` is method and path, for reasons. ``is_repeatable`` says that the target recognises a second
+    request; ``addresses_record`` that the path names one record rather than a collection. ``secrets`` never
+    appear in a reason.
+    """
+
+    label: str
+    is_repeatable: bool
+    addresses_record: bool
+    external_id: str | None = None
+    statuses: Mapping[str, StatusWord] = field(default_factory=dict)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+def classify(answer: Answer, call: Call) -> Outcome:
+    """Decide what an answer means, the configured statuses first."""
+    status = answer.status
+    word = call.statuses.get(str(status)) or call.statuses.get(f"{status // 100}xx")
+    if word is not None:
+        return _configured(word, answer, call)
+    match status // 100:
+        case 2:
+            return _success(answer, call)
+        case 3:
+            return Configuration(f"{call.label}: redirects to {_redirect_target(answer, call)} ({status})")
+        case 4:
+            return _client_error(answer, call)
+        case 5:
+            return _server_error(answer, call)
+        case _:
+            return Unknown(f"{call.label}: answered {status}, which is no final answer")
+
+
+def classify_no_answer(failure: NoAnswer, call: Call) -> Outcome:
+    """Decide what the lack of an answer means: unknown, unless the request certainly did not leave."""
+    reason = f"{call.label}: {one_line(failure.reason, call.secrets, max_characters=300)}"
+    if failure.was_sent:
+        if failure.status is not None:
+            reason += f" (the answer had begun with {failure.status})"
+        return Unknown(reason)
+    match failure.fault:
+        case Fault.NETWORK:
+            return TargetDown(reason)
+        case Fault.CONFIGURATION:
+            return Configuration(reason)
+        case Fault.BUSY:
+            return Throttled(reason, kind="concurrency")
+        case _:
+            assert_never(failure.fault)
+
+
+def _configured(word: StatusWord, answer: Answer, call: Call) -> Outcome:
+    match word:
+        case "applied":
+            return _applied(answer, call)
+        case "already_applied":
+            # A refusal of a duplicate seldom repeats the record, so its id is welcome and not demanded.
+            found = _applied(answer, call)
+            return AlreadyApplied(found.external_id if isinstance(found, Applied) else None)
+        case "retry" | "throttled" | "target_down":
+            return _WITH_DELAY[word](_reason(answer, call), retry_after_seconds(answer.headers))
+        case "rejected" | "configuration" | "credentials_expired" | "unknown" | "stale_conflict":
+            return _WITHOUT_DELAY[word](_reason(answer, call))
+        case _:
+            assert_never(word)
+
+
+_WITH_DELAY: dict[str, Callable[[str, float | None], Outcome]] = {
+    "retry": Retry,
+    "throttled": Throttled,
+    "target_down": TargetDown,
+}
+
+_WITHOUT_DELAY: dict[str, Callable[[str], Outcome]] = {
+    "rejected": Rejected,
+    "configuration": Configuration,
+    "credentials_expired": CredentialsExpired,
+    "unknown": Unknown,
+    "stale_conflict": StaleConflict,
+}
+
+
+def _success(answer: Answer, call: Call) -> Outcome:
+    match answer.status:
+        case 202:
+            location = answer.headers.get("location")
+            return Accepted(location and one_line(location, call.secrets, max_characters=_MAX_URL_CHARACTERS))
+        case 207:
+            return Unknown(f"{call.label}: answered 207, several results in one, which this adapter cannot read")
+    if answer.content_type in _HTML:
+        # A login page, a maintenance page or a captive portal says 200 as well.
+        return _not_json(answer, call)
+    return _applied(answer, call)
+
+
+def _applied(answer: Answer, call: Call) -> Applied | Unknown:
+    """Believe a success, provided that the record's id is where it was said to be."""
+    if call.external_id is None:
+        return Applied()
+    if answer.body is None:
+        return _without_id(answer, call, "it is longer than max_answer_bytes and was not read")
+    if not answer.body:
+        return _without_id(answer, call, "it is empty")
+    try:
+        found = dig(decode(answer.body), call.external_id)
+    except ValueError:
+        return _not_json(answer, call)
+    if found is MISSING:
+        return _without_id(answer, call, "is external_id right?")
+    # Decoded numbers are text already. Text that is not printable would not survive in a database.
+    if isinstance(found, str) and found.isprintable() and 0 < len(found) <= _MAX_EXTERNAL_ID_CHARACTERS:
+        return Applied(found)
+    return _without_id(answer, call, "what stands there is no id")
+
+
+def _without_id(answer: Answer, call: Call, why: str) -> Unknown:
+    return Unknown(f"{call.label}: answer {answer.status} has no {call.external_id}: {why}")
+
+
+def _not_json(answer: Answer, call: Call) -> Unknown:
+    content = one_line(answer.content_type, call.secrets, max_characters=_MAX_NAME_CHARACTERS) or "no content type"
+    if content.endswith("json"):
+        return Unknown(f"{call.label}: target answered {answer.status} with {content} that is not valid JSON")
+    return Unknown(
+        f"{call.label}: target answered {answer.status} with {content} where JSON was expected; is base_url right?"
+    )
+
+
+def _client_error(answer: Answer, call: Call) -> Outcome:
+    reason = _reason(answer, call)
+    after_seconds = retry_after_seconds(answer.headers)
+    match answer.status:
+        case 401:
+            # A fixed bearer cannot be refreshed: a person must replace it.
+            return Configuration(f"{call.label}: credentials refused (401)")
+        case 403:
+            return Configuration(reason)
+        case 404 if not call.addresses_record:
+            return Configuration(f"{reason}; are base_url and path right?")
+        case 408 | 421 | 423 | 424 | 425:
+            return Retry(reason, after_seconds)
+        case 409 if call.is_repeatable:
+            return Retry(f"{reason}; a request with this key may still be running", after_seconds)
+        case 409 | 412:
+            return StaleConflict(reason)
+        case 429:
+            return Throttled(reason, after_seconds)
+        case _:
+            return Rejected(reason)
+
+
+def _server_error(answer: Answer, call: Call) -> Outcome:
+    reason = _reason(answer, call)
+    after_seconds = retry_after_seconds(answer.headers)
+    match answer.status:
+        case 500 if call.is_repeatable:
+            return Retry(reason, after_seconds)
+        case 503 if call.is_repeatable:
+            return TargetDown(reason, after_seconds)
+        case _:
+            # Gateways answer 502 and 504 for requests that they may have delivered.
+            return Unknown(reason)
+
+
+def _reason(answer: Answer, call: Call) -> str:
+    quoted = message(answer.body, call.secrets)
+    return f"{call.label}: answered {answer.status}" + (f": {quoted}" if quoted else "")
+
+
+def _redirect_target(answer: Answer, call: Call) -> str:
+    try:
+        target = urlsplit(answer.headers.get("location", ""))
+        # Not netloc, which may hold a password.
+        host = target.hostname
+        port = f":{target.port}" if target.port is not None else ""
+    except ValueError:
+        host = None
+    if host is None:
+        return "another path of the same host"
+    return one_line(f"{target.scheme or 'http'}://{host}{port}", call.secrets, max_characters=_MAX_NAME_CHARACTERS)

@@ -1,0 +1,92 @@
+"""``/livez``, ``/readyz`` and ``/metrics``.
+
+Liveness says whether the loops turn. Readiness says whether this process can do its work, not whether database and
+broker are up: a broker outage must not take the application that we sit beside out of service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from aiohttp import web
+
+from outbox.model.errors import Misconfigured
+from outbox.supervisor import Pulse, Stop
+
+_POLL_SECONDS = 30.0
+
+
+class _Metrics(Protocol):
+    @property
+    def content_type(self) -> str: ...
+    def exposition(self) -> bytes: ...
+
+
+class AdminServer:
+    """A supervised service. ``port`` 0 takes any free port; `bound_port` says which."""
+
+    def __init__(self, host: str, port: int, metrics: _Metrics) -> None:
+        self._host = host
+        self._port = port
+        self._metrics = metrics
+        self._pulses: Mapping[str, Pulse] = {}
+        self.bound_port: int | None = None
+
+    def watch(self, pulses: Mapping[str, Pulse]) -> None:
+        """Tell whose loops liveness is about."""
+        self._pulses = pulses
+
+    async def run(self, stop: Stop, pulse: Pulse) -> None:
+        """Serve until stopped.
+
+        Raises:
+            Misconfigured: the address cannot be used.
+        """
+        application = web.Application()
+        application.add_routes(
+            [
+                web.get("/livez", self._livez),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._exposition),
+            ]
+        )
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        try:
+            try:
+                site = web.TCPSite(runner, self._host, self._port)
+                await site.start()
+            except OSError as error:
+                raise Misconfigured(
+                    f"http.host and http.port: {self._host}:{self._port} cannot be used ({error.strerror or error})",
+                    "set http.port (OUTBOX_HTTP_PORT) to a free port, or 0 for any",
+                ) from error
+            self.bound_port = runner.addresses[0][1]
+            pulse.establish()
+            while not stop.is_set():
+                pulse.beat()
+                await stop.pause(_POLL_SECONDS)
+        finally:
+            self.bound_port = None
+            await runner.cleanup()
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        stuck = sorted(name for name, pulse in self._pulses.items() if pulse.is_stuck())
+        services = {
+            name: "stuck"
+            if name in stuck
+            else "waiting"
+            if pulse.is_waiting
+            else "running"
+            if pulse.is_running
+            else "ended"
+            for name, pulse in self._pulses.items()
+        }
+        return web.json_response({"is_alive": not stuck, "services": services}, status=503 if stuck else 200)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return web.json_response({"is_ready": True})
+
+    async def _exposition(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.exposition(), headers={"Content-Type": self._metrics.content_type})

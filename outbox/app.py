@@ -1,0 +1,194 @@
+"""The composition root: the one place that knows every part, and puts a process together from its settings."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from adapters.registry import ADAPTERS
+from outbox.admin.http import AdminServer
+from outbox.config.settings import Flow, Settings
+from outbox.flow.mapping import FieldRule, Mapping
+from outbox.inbox.accept import Acceptor
+from outbox.inbox.apply import Applier, ApplierSettings
+from outbox.inbox.dead import DeadLetterPublisher
+from outbox.inbox.lanes import Ownership
+from outbox.model.adapter import Adapter
+from outbox.model.cursor import PageLimits
+from outbox.model.errors import ExitCode
+from outbox.model.lifecycle import Lifecycle, Report
+from outbox.postgres.connection import PostgresServer
+from outbox.postgres.inbox_store import InboxStore
+from outbox.postgres.outbox_store import OutboxStore
+from outbox.rabbitmq.connection import RabbitServer
+from outbox.rabbitmq.publisher import RabbitBroker
+from outbox.rabbitmq.subscription import RabbitConsumer
+from outbox.rabbitmq.topology import FlowRoute
+from outbox.relay.loop import Relay, RelaySettings
+from outbox.supervisor import Service, Supervisor
+from outbox.telemetry.logs import LifecycleLog
+from outbox.telemetry.metrics import Metrics
+
+STREAM = "outbox.event"
+# Fixed for good when a flow is first consumed: how finely its keys can be spread over processes.
+LANES_PER_FLOW = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What a process does. ``is_draining``: the relay ends once everything committed is confirmed."""
+
+    is_relay: bool = False
+    is_consumer: bool = False
+    is_draining: bool = False
+
+    def name(self) -> str:
+        """Return how logs and the broker's tools call this process."""
+        if self.is_relay and self.is_consumer:
+            return "outbox"
+        return "outbox-relay" if self.is_relay else "outbox-consume"
+
+
+def postgres_server(settings: Settings, *, name: str) -> PostgresServer:
+    """Return where the database is."""
+    return PostgresServer(
+        settings.postgres.url.get_secret_value(),
+        settings.postgres.connect_timeout,
+        settings.postgres.statement_timeout,
+        name,
+    )
+
+
+def rabbit_server(settings: Settings) -> RabbitServer:
+    """Return where the broker is."""
+    return RabbitServer(
+        settings.rabbitmq.url.get_secret_value(),
+        int(settings.rabbitmq.heartbeat),
+        settings.rabbitmq.connect_timeout,
+        settings.rabbitmq.confirm_timeout,
+    )
+
+
+def routes(settings: Settings) -> tuple[FlowRoute, ...]:
+    """Return which events reach which flow."""
+    return tuple(FlowRoute(name, flow.events) for name, flow in settings.flows.items())
+
+
+class App:
+    """One process, ready to run."""
+
+    def __init__(self, settings: Settings, roles: Roles) -> None:
+        self._settings = settings
+        self._roles = roles
+        log = LifecycleLog(roles.name())
+        metrics = Metrics(stream=STREAM if roles.is_relay else None, flows=settings.flows if roles.is_consumer else ())
+        self._report = _both(log, metrics)
+        self._adapters: list[Adapter] = []
+        self.admin = AdminServer(settings.http.host, settings.http.port, metrics)
+        services: list[Service] = []
+        if roles.is_relay:
+            services.append(Service("relay", self._relay().run, ends_process=roles.is_draining))
+        if roles.is_consumer:
+            for name, flow in settings.flows.items():
+                services += self._flow(name, flow)
+        services.append(Service("http", self.admin.run))
+        self.supervisor = Supervisor(services, grace_seconds=settings.drain, report=self._report)
+        self.admin.watch(self.supervisor.pulses)
+
+    async def run(self) -> ExitCode:
+        """Run until stopped; see `Supervisor.run`."""
+        try:
+            return await self.supervisor.run()
+        finally:
+            for adapter in self._adapters:
+                await adapter.close()
+
+    def _relay(self) -> Relay:
+        relay = self._settings.relay
+        limits = PageLimits(relay.page_events, relay.page_bytes, self._settings.rabbitmq.max_payload_bytes)
+        return Relay(
+            OutboxStore(postgres_server(self._settings, name="outbox-relay"), limits, stream=STREAM),
+            self._broker("outbox-relay"),
+            RelaySettings(
+                limits=limits,
+                poll_busy_seconds=relay.poll_busy,
+                poll_idle_seconds=relay.poll_idle,
+                save_every_seconds=relay.save_every,
+                standby_poll_seconds=relay.standby_poll,
+                is_draining=self._roles.is_draining,
+            ),
+            self._report,
+        )
+
+    def _flow(self, name: str, flow: Flow) -> list[Service]:
+        settings = self._settings
+        adapter = _adapter(settings, flow)
+        self._adapters.append(adapter)
+        store = InboxStore(postgres_server(settings, name=f"outbox-consume {name}"[:63]))
+        ownership = Ownership(f"{socket.gethostname()}:{os.getpid()}")
+        applier = Applier(
+            name,
+            store,
+            adapter,
+            _mapping(flow),
+            ownership,
+            ApplierSettings(
+                lanes=LANES_PER_FLOW,
+                lease_seconds=settings.inbox.lease,
+                concurrency=settings.inbox.concurrency,
+                poll_seconds=settings.inbox.poll,
+                policy=flow.retry.policy(),
+            ),
+            self._report,
+        )
+        acceptor = Acceptor(
+            name,
+            store,
+            RabbitConsumer(
+                rabbit_server(settings),
+                routes(settings),
+                prefetch=settings.rabbitmq.prefetch,
+                name="outbox-consume",
+            ),
+            lanes=LANES_PER_FLOW,
+            max_batch=settings.inbox.accept_batch,
+            report=self._report,
+            on_accepted=applier.wake,
+        )
+        dead = DeadLetterPublisher(name, store, self._broker(f"outbox-dead {name}"), ownership, self._report)
+        return [
+            Service(f"accept {name}", acceptor.run),
+            Service(f"apply {name}", applier.run),
+            Service(f"dead letters {name}", dead.run),
+        ]
+
+    def _broker(self, name: str) -> RabbitBroker:
+        return RabbitBroker(
+            rabbit_server(self._settings),
+            routes(self._settings),
+            source=self._settings.relay.source,
+            name=name,
+            report=self._report,
+        )
+
+
+def _adapter(settings: Settings, flow: Flow) -> Adapter:
+    choice = flow.adapter
+    return ADAPTERS[choice.use].build(choice.settings, settings.connections[choice.connection])
+
+
+def _mapping(flow: Flow) -> Mapping:
+    return Mapping.compile(
+        FieldRule(field.source_field, field.target_field, field.default, field.has_default, field.required)
+        for field in flow.mapping
+    )
+
+
+def _both(first: Callable[[Lifecycle], None], second: Callable[[Lifecycle], None]) -> Report:
+    def report(event: Lifecycle) -> None:
+        first(event)
+        second(event)
+
+    return report

@@ -1,0 +1,67 @@
+"""What every command shares: settings, running, and ending with a message instead of a traceback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, NoReturn, TypeVar
+
+import typer
+import uvloop
+from rich.console import Console
+
+from adapters.registry import ADAPTERS
+from outbox.config.load import load
+from outbox.config.settings import Settings
+from outbox.model.errors import ExitCode, OutboxError
+from outbox.telemetry import logs
+
+T = TypeVar("T")
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+output = Console(highlight=False)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Settings file; else OUTBOX_CONFIG, else ./outbox.yaml if it exists."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table.")]
+
+
+def settings_of(config: Path | None) -> Settings:
+    """Load the settings, or end with every problem."""
+    try:
+        settings = load(
+            path=config, environ=os.environ, adapters={name: kind.settings for name, kind in ADAPTERS.items()}
+        )
+    except OutboxError as error:
+        fail(error)
+    logs.configure(style=settings.log.format, level=settings.log.level)
+    return settings
+
+
+def run(work: Callable[[], Coroutine[None, None, T]]) -> T:
+    """Run asynchronous work; what it raises on purpose ends the program with its exit code."""
+    try:
+        return uvloop.run(work())
+    except OutboxError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def fail(error: OutboxError) -> NoReturn:
+    """Print an error and end with its exit code."""
+    errors.print(f"[bold red]error:[/] {_escaped(str(error))}")
+    raise typer.Exit(error.exit_code)
+
+
+def usage_problem(text: str) -> NoReturn:
+    """End because of how the command was called."""
+    errors.print(f"[bold red]error:[/] {_escaped(text)}")
+    raise typer.Exit(ExitCode.USAGE)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", "\\[")

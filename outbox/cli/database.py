@@ -1,0 +1,77 @@
+"""Verbs that write to the database: ``migrate``, ``emit``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from outbox.app import postgres_server
+from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
+from outbox.postgres.emit import emit
+from outbox.postgres.migrate import MigrationReport, migrate
+
+_MIGRATE = """\
+Bring the database's outbox and inbox schema to this program's version. Safe to repeat, also at the same time.
+
+Examples: outbox migrate --dry-run · outbox migrate
+"""
+_EMIT = """\
+Commit one event, as an application would, and print its id.
+
+Example: outbox emit order.confirmed SO-1001 '{"order_ref": "SO-1001", "amount": "12.50"}'
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs."""
+    app.command("migrate", help=_MIGRATE)(_migrate)
+    app.command("emit", help=_EMIT)(_emit)
+
+
+def _migrate(
+    config: ConfigOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, then undo it.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    server = postgres_server(settings_of(config), name="outbox-migrate")
+
+    async def work() -> MigrationReport:
+        return await migrate(server, is_dry_run=dry_run, on_step=lambda step: None if as_json else output.print(step))
+
+    report = run(work)
+    if as_json:
+        output.print_json(
+            data={
+                "version": report.version,
+                "applied": list(report.applied),
+                "replaced": list(report.replaced),
+                "is_dry_run": dry_run,
+            }
+        )
+        return
+    if not report.applied and not report.replaced:
+        output.print(f"schema version {report.version}: nothing to do")
+    else:
+        done = "would be applied" if dry_run else "applied"
+        output.print(
+            f"schema version {report.version}: {len(report.applied)} migrations and {len(report.replaced)} functions {done}"
+        )
+
+
+def _emit(
+    event_type: Annotated[str, typer.Argument(metavar="TYPE", help="Event type, for example order.confirmed.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help='Ordering key; "" for an event without order.')],
+    payload: Annotated[str, typer.Argument(metavar="JSON", help="Payload, kept byte for byte.")],
+    config: ConfigOption = None,
+    headers: Annotated[str | None, typer.Option("--headers", help="JSON object, for example traceparent.")] = None,
+    version: Annotated[int, typer.Option("--version", help="Version of the type's contract.", min=1)] = 1,
+) -> None:
+    server = postgres_server(settings_of(config), name="outbox-emit")
+
+    async def work() -> str:
+        return await emit(
+            server, event_type=event_type, key=key or None, payload=payload, headers=headers, version=version
+        )
+
+    typer.echo(run(work))

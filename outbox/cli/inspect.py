@@ -1,0 +1,103 @@
+"""Verbs that only look: ``status``, ``config``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+from rich.table import Table
+
+from outbox.app import STREAM, postgres_server
+from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
+from outbox.config.show import effective, effective_yaml
+from outbox.postgres.status import COUNT_UP_TO, FlowStatus, StreamStatus, read_status
+
+_STATUS = """\
+Show how far events are published, and where deliveries stand, per flow. Counts stop at 10000.
+
+Examples: outbox status · outbox status --json
+"""
+_CONFIG = """\
+Check the settings and show the effective ones, secrets masked.
+
+Examples: outbox config · outbox config --json
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs."""
+    app.command("status", help=_STATUS)(_status)
+    app.command("config", help=_CONFIG)(_config)
+
+
+def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    server = postgres_server(settings_of(config), name="outbox-status")
+
+    async def work() -> tuple[StreamStatus, list[FlowStatus]]:
+        return await read_status(server, STREAM)
+
+    stream, flows = run(work)
+    if as_json:
+        output.print_json(data={"stream": asdict(stream), "flows": [asdict(flow) for flow in flows]})
+        return
+    output.print(_stream_table(stream))
+    if flows:
+        output.print(_flow_table(flows))
+
+
+def _config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    settings = settings_of(config)
+    if as_json:
+        output.print_json(data=effective(settings))
+    else:
+        typer.echo(effective_yaml(settings), nl=False)
+
+
+def _stream_table(stream: StreamStatus) -> Table:
+    table = Table("stream", "leader", "epoch", "waiting", "oldest", "cursor saved", "rejected", title="Outbox")
+    table.add_row(
+        stream.stream,
+        "yes" if stream.is_led else "[red]none[/]",
+        str(stream.epoch),
+        _count(stream.waiting),
+        _age(stream.oldest_age_seconds),
+        f"{_age(stream.saved_age_seconds)} ago",
+        _count(stream.rejected),
+    )
+    return table
+
+
+def _flow_table(flows: list[FlowStatus]) -> Table:
+    columns = (
+        "flow",
+        "ready",
+        "applying",
+        "retry",
+        "in doubt",
+        "blocked",
+        "dead",
+        "oldest due",
+        "lanes",
+        "last trouble",
+    )
+    table = Table(*columns, title="Inbox: unfinished deliveries")
+    for flow in flows:
+        table.add_row(
+            flow.flow,
+            *(_count(n) for n in (flow.ready, flow.applying, flow.retry, flow.in_doubt, flow.blocked, flow.dead)),
+            _age(flow.oldest_due_age_seconds),
+            f"{flow.lanes_leased}/{flow.lanes}",
+            (flow.last_reason or "").replace("[", "\\["),
+        )
+    return table
+
+
+def _count(number: int) -> str:
+    return f"{COUNT_UP_TO}+" if number >= COUNT_UP_TO else str(number)
+
+
+def _age(seconds: float) -> str:
+    for limit, unit_seconds, unit in ((120, 1, "s"), (7200, 60, "m"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit_seconds:.1f} {unit}"
+    return f"{seconds / 86_400:.1f} d"

@@ -1,0 +1,33 @@
+"""The ``outbox`` command."""
+
+from __future__ import annotations
+
+import typer
+
+from outbox.cli import database, inspect, processes
+
+_EPILOG = """\
+Exit codes: 0 done · 1 a check failed · 2 wrong usage · 69 database or broker away · 70 a bug · 75 the drain took too
+long · 77 user, password or permission refused · 78 wrong configuration, schema or server.
+
+Settings come from one YAML file and OUTBOX_* variables; with only OUTBOX_PG_URL and OUTBOX_AMQP_URL set,
+"outbox migrate" and "outbox relay" work.
+"""
+
+app = typer.Typer(
+    name="outbox",
+    help="Publishes what an application commits, and applies it to other systems exactly once, in order for its key.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+database.add_to(app)
+processes.add_to(app)
+inspect.add_to(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,65 @@
+"""Verbs that run: ``run``, ``relay``, ``consume``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from outbox.app import App, Roles
+from outbox.cli.common import ConfigOption, run, settings_of, usage_problem
+from outbox.model.errors import ExitCode
+
+_RUN = """\
+Run relay and consumers in one process.
+
+Example: outbox run --config outbox.yaml
+"""
+_RELAY = """\
+Publish committed events. Several may run: one leads, the others stand by.
+
+Examples: outbox relay · outbox relay --drain (ends with 0 once everything committed is confirmed)
+"""
+_CONSUME = """\
+Accept and apply the flows of the settings file. Several may run: they share the lanes.
+
+Example: outbox consume --config outbox.yaml
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs."""
+    app.command("run", help=_RUN)(_run)
+    app.command("relay", help=_RELAY)(_relay)
+    app.command("consume", help=_CONSUME)(_consume)
+
+
+def _run(config: ConfigOption = None) -> None:
+    _start(config, Roles(is_relay=True, is_consumer=True))
+
+
+def _relay(
+    config: ConfigOption = None,
+    drain: Annotated[bool, typer.Option("--drain", help="End once everything committed is confirmed.")] = False,
+) -> None:
+    _start(config, Roles(is_relay=True, is_draining=drain))
+
+
+def _consume(config: ConfigOption = None) -> None:
+    _start(config, Roles(is_consumer=True))
+
+
+def _start(config: ConfigOption, roles: Roles) -> None:
+    settings = settings_of(config)
+    if roles.is_consumer and not roles.is_relay and not settings.flows:
+        usage_problem("there is nothing to consume: the settings name no flows; add one under flows:")
+
+    async def work() -> ExitCode:
+        return await App(settings, roles).run()
+
+    try:
+        code = run(work)
+    except ExceptionGroup:
+        # The log has told each bug with its traceback.
+        code = ExitCode.INTERNAL_ERROR
+    raise typer.Exit(code)

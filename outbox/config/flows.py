@@ -1,0 +1,122 @@
+"""The settings of one integration. What an adapter's own settings are is the adapter's business."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, model_validator
+
+from outbox.config.rules import broken_rule, check_duration_order, matching
+from outbox.model.backoff import Backoff
+from outbox.model.delivery import RetryPolicy
+from outbox.model.units import Seconds
+
+# AMQP 0-9-1 takes routing keys of at most 255 bytes; the words below are ASCII.
+_MAX_ROUTING_KEY_BYTES = 255
+# A week: an event that could not be applied for longer is for a person, not for another try.
+_MAX_RETRY_SECONDS = 7 * 86400
+
+_WORD = r"(?:[A-Za-z0-9_-]+|\*|#)"
+EventType = Annotated[
+    str,
+    matching(
+        rf"(?=.{{1,{_MAX_ROUTING_KEY_BYTES}}}$){_WORD}(?:\.{_WORD})*",
+        "must be words of letters, digits, _ and - with dots between them, at most 255 characters; "
+        "* stands for one whole word, # for any number; for example order.confirmed",
+    ),
+]
+
+
+class Strict(BaseModel):
+    """Settings are frozen, and a key that nobody knows is a mistake."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Owner(Strict):
+    """Whom to ask about a flow."""
+
+    business: Annotated[str, Field(min_length=1, description="Who decides what is right, for example an address.")]
+    technical: Annotated[str, Field(min_length=1, description="Who mends it, for example an address.")]
+
+
+class Retry(Strict):
+    """When a failed delivery is tried again, and when it becomes a dead letter."""
+
+    attempts: Annotated[
+        int, Field(ge=1, le=1000, description="Failures of one message before it becomes a dead letter.")
+    ] = 8
+    first: Annotated[
+        Seconds, Field(gt=0, le=_MAX_RETRY_SECONDS, description="Pause after the first failure; it doubles.")
+    ] = 1.0
+    max: Annotated[Seconds, Field(gt=0, le=_MAX_RETRY_SECONDS, description="The longest pause.")] = 300.0
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        check_duration_order(self, larger="max", smaller="first")
+        return self
+
+    def policy(self) -> RetryPolicy:
+        """Return the same as the model's value."""
+        return RetryPolicy(self.attempts, Backoff(first_seconds=self.first, max_seconds=self.max))
+
+
+class MappingField(Strict):
+    """One field of the target document: a value of the event, or a constant."""
+
+    source_field: Annotated[
+        str | None,
+        Field(min_length=1, description="Path of the value in the event; without it the default is a constant."),
+    ] = None
+    target_field: Annotated[str, Field(min_length=1, description="Path of the value in the target document.")]
+    default: Annotated[Any, Field(description="The value where the event has none; any JSON value.")] = None
+    required: Annotated[bool, Field(description="An event without the value becomes a dead letter.")] = False
+
+    @property
+    def has_default(self) -> bool:
+        """Say whether a default was given; null is one."""
+        return "default" in self.model_fields_set
+
+    @model_validator(mode="after")
+    def _check_value(self) -> Self:
+        if self.source_field is None and not self.has_default:
+            raise broken_rule("required, because there is no source_field", field="default")
+        if self.required and self.has_default:
+            raise broken_rule(
+                "must not be set beside default: a field with a default is never missing", field="required"
+            )
+        return self
+
+
+class AdapterChoice(Strict):
+    """Which adapter applies a flow's events, over which connection."""
+
+    use: Annotated[str, Field(description="Name of the adapter.")]
+    connection: Annotated[str, Field(description="Name of an entry of connections.")]
+    settings: Annotated[InstanceOf[BaseModel], Field(description="The adapter's own settings, by its own model.")]
+
+
+class Flow(Strict):
+    """One integration: which events take effect in which system, and how."""
+
+    description: Annotated[str, Field(min_length=1, description="What the flow is for, in one sentence.")]
+    owner: Annotated[Owner | None, Field(description="Whom to ask about it.")] = None
+    events: Annotated[
+        tuple[EventType, ...], Field(min_length=1, description="Event types; * and # stand for whole words.")
+    ]
+    adapter: Annotated[AdapterChoice, Field(description="The adapter, its connection and its own settings.")]
+    mapping: Annotated[
+        tuple[MappingField, ...], Field(description="The target document; empty sends the payload as it is.")
+    ] = ()
+    retry: Annotated[Retry, Field(description="When to try again, and when to stop.")] = Retry()
+
+    @model_validator(mode="after")
+    def _check_targets(self) -> Self:
+        seen: set[str] = set()
+        for entry in self.mapping:
+            if entry.target_field in seen:
+                raise broken_rule(
+                    f"must not fill the same target_field twice ({entry.target_field!r})", field="mapping"
+                )
+            seen.add(entry.target_field)
+        return self

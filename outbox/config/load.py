@@ -1,0 +1,113 @@
+"""The one way to settings: file, environment, references, models, and all problems in one error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from outbox.config.choices import choose_adapters
+from outbox.config.document import UnreadableError, read_document
+from outbox.config.draft import Draft
+from outbox.config.environment import (
+    CONFIG_VARIABLE,
+    DEFAULT_FILE,
+    Environment,
+    read_environment,
+    unknown_variables,
+)
+from outbox.config.expected import Kind, expected_at
+from outbox.config.inspection import inspected_sections
+from outbox.config.problems import ConfigProblems, Finding, Place, Problem
+from outbox.config.references import UnreadableFileError, read_text, shown_path, substitute
+from outbox.config.repair import repaired_sections
+from outbox.config.sentences import Subject, add_findings, must_be
+from outbox.config.settings import Settings
+
+# Thousands of flows fit; something else given by mistake is not read to its end.
+_MAX_FILE_BYTES = 1024 * 1024
+
+
+def load(*, path: Path | None, environ: Mapping[str, str], adapters: Mapping[str, type[BaseModel]]) -> Settings:
+    """Read and check the whole configuration.
+
+    Args:
+        path: the file asked for on the command line; else `OUTBOX_CONFIG`, else `outbox.yaml` if it exists.
+        environ: the process environment; wins over the file.
+        adapters: the settings model of each adapter that a flow may use.
+
+    Raises:
+        ConfigProblems: with every problem.
+    """
+    environment = read_environment(environ)
+    draft = Draft(variables=environment.settings)
+    lost_file = _read_file(draft, path, environment)
+    _complete_sections(draft)
+    for key_path in draft.variables:
+        draft.set_variable(key_path)
+    referenced = substitute(draft, environ)
+    settings = _validated(draft, adapters)
+    problems = [*environment.problems, *draft.problems()]
+    if lost_file is None:
+        problems += unknown_variables(environ, referenced)
+    else:
+        # Without the file nobody knows what is missing; what the environment says can be judged all the same.
+        problems = [lost_file, *(problem for problem in problems if problem.place.name in environ)]
+    if problems or settings is None:
+        raise ConfigProblems(problems)
+    return settings
+
+
+def _read_file(draft: Draft, path: Path | None, environment: Environment) -> Problem | None:
+    """Fill the draft from the settings file, if there is one; return why that is impossible."""
+    if path is not None:
+        place = Place("--config")
+    elif environment.config is not None:
+        path, place = Path(environment.config), Place(CONFIG_VARIABLE)
+    else:
+        path, place = Path(DEFAULT_FILE), Place(DEFAULT_FILE)
+        if not path.exists():
+            return None
+    name = shown_path(str(path))
+    try:
+        document = read_document(read_text(path, max_bytes=_MAX_FILE_BYTES))
+    except UnreadableFileError as error:
+        return Problem(place, str(error))
+    except UnreadableError as error:
+        return Problem(Place("", file=name, position=error.position), error.problem)
+    draft.file, draft.data, draft.positions = name, document.data, document.positions
+    for finding in document.findings:
+        draft.find(finding)
+    return None
+
+
+def _complete_sections(draft: Draft) -> None:
+    """Give every section a mapping, so that each setting can be judged, or missed, by its own path."""
+    for name in Settings.model_fields:
+        expected = expected_at(Settings, (name,))
+        section = draft.data.get(name)
+        if isinstance(section, dict) or expected[0].kind is not Kind.MAPPING:
+            continue
+        if section is not None:
+            finding = Finding((name,), must_be(expected, section))
+            is_also_in_environment = any(path[0] == name for path in draft.variables)
+            # With the path marked as broken, what the environment says about the section would not be judged.
+            (draft.findings.append if is_also_in_environment else draft.find)(finding)
+        draft.data[name] = {}
+
+
+def _validated(draft: Draft, adapters: Mapping[str, type[BaseModel]]) -> Settings | None:
+    values = inspected_sections(draft, Settings, draft.data, ())
+    choose_adapters(draft, values, adapters)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        add_findings(draft, error, Subject(Settings, values))
+    # Rules between fields are judged only when all fields of a section are right: look past what is known.
+    repaired = repaired_sections(draft, Settings, values)
+    try:
+        Settings.model_validate(repaired)
+    except ValidationError as error:
+        add_findings(draft, error, Subject(Settings, repaired))
+    return None

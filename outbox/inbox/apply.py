@@ -1,0 +1,209 @@
+"""Applies a flow's deliveries: fetch, render, write "applying", call, settle. All in groups, one call each.
+
+What a crash leaves: before "applying" nothing has happened; after it the delivery is in doubt, and the recovery
+strategy of its operation decides. A result is void when the lane has a new owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from outbox.inbox.decide import Call, decide
+from outbox.inbox.lanes import LaneHolder, LaneSession, Ownership
+from outbox.model.adapter import Adapter
+from outbox.model.delivery import RetryPolicy, settle
+from outbox.model.inbox import Beginning, DueDelivery, Parking, Result
+from outbox.model.lifecycle import AttemptEnded, Parked, Report, SettleRefused
+from outbox.model.mapping import Map
+from outbox.model.outcome import Receipt, TargetDown, Unknown, outcome_name
+from outbox.supervisor import Pulse, Stop
+
+
+class _Session(LaneSession, Protocol):
+    """The inbox as the applier needs it."""
+
+    async def register(self, lanes: int) -> int: ...
+    async def fetch(self, owner: str, in_hand: Iterable[int], wanted: int) -> list[DueDelivery]: ...
+    async def begin(self, owner: str, beginnings: Sequence[Beginning]) -> dict[int, int]: ...
+    async def settle(self, owner: str, results: Sequence[Result]) -> set[int]: ...
+    async def park(self, owner: str, parkings: Sequence[Parking]) -> set[int]: ...
+
+
+class _Store(Protocol):
+    """Opens sessions."""
+
+    def session(self, flow: str) -> AbstractAsyncContextManager[_Session]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApplierSettings:
+    """How one flow is applied by one process."""
+
+    lanes: int
+    lease_seconds: float
+    concurrency: int
+    poll_seconds: float
+    policy: RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A call that came back and is not settled yet."""
+
+    call: Call
+    result: Result
+    seconds: float
+    attempt: int
+
+
+class Applier:
+    """One flow's applier in one process."""
+
+    def __init__(
+        self,
+        flow: str,
+        store: _Store,
+        adapter: Adapter,
+        mapping: Map,
+        ownership: Ownership,
+        settings: ApplierSettings,
+        report: Report,
+    ) -> None:
+        self._flow = flow
+        self._store = store
+        self._adapter = adapter
+        self._mapping = mapping
+        self._ownership = ownership
+        self._settings = settings
+        self._report = report
+        self._in_hand: dict[int, DueDelivery] = {}
+        self._ended: list[_Ended] = []
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look for work now: something was accepted."""
+        self._wake.set()
+
+    async def run(self, stop: Stop, pulse: Pulse) -> None:
+        """Apply until stopped and everything begun is settled.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        self._in_hand.clear()
+        self._ended.clear()
+        holder = LaneHolder(self._flow, self._ownership, self._settings.lease_seconds, self._report)
+        done = Stop()
+        async with (
+            self._store.session(self._flow) as lane_session,
+            self._store.session(self._flow) as session,
+        ):
+            await session.register(self._settings.lanes)
+            await holder.start(lane_session)
+            pulse.establish()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(holder.keep(lane_session, done, pulse, self._busy_lanes))
+                group.create_task(self._wake_on(stop, done))
+                await self._work(session, group, stop, pulse)
+                done.set()
+
+    async def _wake_on(self, stop: Stop, done: Stop) -> None:
+        """A stop must not wait for the next poll."""
+        await stop.wait()
+        self._wake.set()
+        await done.wait()
+
+    def _busy_lanes(self) -> set[int]:
+        return {due.lane for due in self._in_hand.values()}
+
+    async def _work(self, session: _Session, group: asyncio.TaskGroup, stop: Stop, pulse: Pulse) -> None:
+        while not (stop.is_set() and not self._in_hand):
+            pulse.beat()
+            self._wake.clear()
+            has_settled = await self._settle(session)
+            has_begun = False if stop.is_set() else await self._begin(session, group)
+            if not (has_settled or has_begun):
+                await stop.pause(self._settings.poll_seconds, wake=self._wake)
+
+    async def _begin(self, session: _Session, group: asyncio.TaskGroup) -> bool:
+        free = self._settings.concurrency - len(self._in_hand)
+        if free <= 0:
+            return False
+        due = await session.fetch(self._ownership.owner, self._in_hand, free)
+        decisions = [decide(self._flow, one, self._mapping, self._adapter) for one in due]
+        parkings = [decision for decision in decisions if isinstance(decision, Parking)]
+        calls = [decision for decision in decisions if isinstance(decision, Call)]
+        if parkings:
+            await self._park(session, parkings, due)
+        if calls:
+            attempts = await session.begin(self._ownership.owner, [call.beginning() for call in calls])
+            for call in calls:
+                if call.due.id in attempts:
+                    self._in_hand[call.due.id] = call.due
+                    group.create_task(self._call(call, attempts[call.due.id]))
+        return bool(due)
+
+    async def _park(self, session: _Session, parkings: Sequence[Parking], due: Sequence[DueDelivery]) -> None:
+        by_id = {one.id: one for one in due}
+        parked = await session.park(self._ownership.owner, parkings)
+        for parking in parkings:
+            if parking.id in parked:
+                one = by_id[parking.id]
+                self._report(Parked(self._flow, one.message_id, one.sequence, parking.state, parking.reason))
+
+    async def _call(self, call: Call, attempt: int) -> None:
+        started_at = time.monotonic()
+        try:
+            receipt = await self._adapter.send(call.request, traceparent=call.due.traceparent)
+        except Exception as error:  # noqa: BLE001 - the one place where an attempt's outcome is decided
+            # A bug in an adapter: the request may have left, so the delivery is in doubt and not lost.
+            receipt = Receipt(Unknown(f"the adapter failed: {type(error).__name__}"))
+        settlement = settle(
+            receipt.outcome,
+            attempt=attempt,
+            failures=call.due.failures,
+            policy=self._settings.policy,
+            jitter=random.random(),  # noqa: S311 - jitter, not a secret
+        )
+        result = Result(
+            call.due.id,
+            call.due.epoch,
+            outcome_name(receipt.outcome),
+            receipt.http_status,
+            isinstance(receipt.outcome, TargetDown) and receipt.http_status is None,
+            settlement,
+        )
+        self._ended.append(_Ended(call, result, time.monotonic() - started_at, attempt))
+        self._wake.set()
+
+    async def _settle(self, session: _Session) -> bool:
+        ended, self._ended = self._ended, []
+        if not ended:
+            return False
+        settled = await session.settle(self._ownership.owner, [one.result for one in ended])
+        for one in ended:
+            due = one.call.due
+            del self._in_hand[due.id]
+            if due.id in settled:
+                self._report(
+                    AttemptEnded(
+                        self._flow,
+                        due.message_id,
+                        due.sequence,
+                        one.attempt,
+                        one.result.outcome,
+                        one.result.settlement.state,
+                        one.seconds,
+                        due.traceparent,
+                        one.result.settlement.reason,
+                    )
+                )
+        if len(settled) < len(ended):
+            self._report(SettleRefused(self._flow, len(ended) - len(settled)))
+        return True

@@ -1,0 +1,85 @@
+"""The snapshot cursor: what is published, as a value. Pure; the SQL behind it reads rows by it.
+
+``previous`` is the snapshot up to which everything is published. A batch is everything visible in ``current`` and not
+in ``previous``, in order of id; ``position`` is the last confirmed id of the batch. Each committed row is in exactly
+one batch, however late its transaction committed. After PgQ (Marko Kreen, Skype), without its ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from outbox.model.envelope import Envelope, RefusedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a stream is published. Snapshots are PostgreSQL's text form, ``xmin:xmax:xip,…``."""
+
+    previous: str
+    current: str | None = None
+    position: int = 0
+
+    def begun(self, current: str) -> Cursor:
+        """Return the cursor at the start of the batch that ends at ``current``."""
+        return Cursor(self.previous, current, self.position if self.current == current else 0)
+
+    def advanced(self, sequence: int) -> Cursor:
+        """Return the cursor after everything up to this id of the batch is confirmed or recorded as rejected."""
+        return replace(self, position=sequence)
+
+    def finished(self) -> Cursor:
+        """Return the cursor after the whole batch."""
+        if self.current is None:
+            raise ValueError("no batch is open")
+        return Cursor(self.current)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """The right to move a stream's cursor, until somebody raises the epoch."""
+
+    epoch: int
+    cursor: Cursor
+    timeline_changed_from: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A range of visibility to be published. ``low`` and ``high`` bound the ids of new transactions, if any."""
+
+    current: str
+    stragglers: str
+    low: int | None
+    high: int | None
+
+    def is_empty(self) -> bool:
+        """Say whether nothing has become visible."""
+        return self.low is None and self.stragglers == "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The next events of a batch, in order of id. ``oldest_age_seconds``: age of the oldest by the database's clock."""
+
+    events: Sequence[Envelope | RefusedEvent]
+    payload_bytes: int
+    oldest_age_seconds: float
+
+    def is_last(self, limits: PageLimits) -> bool:
+        """Say whether the batch ends with this page: it was cut neither by count nor by bytes."""
+        return len(self.events) < limits.max_events and self.payload_bytes < limits.max_page_bytes
+
+    def last_sequence(self) -> int:
+        """Return the id that the cursor is at once this page is confirmed."""
+        return self.events[-1].sequence
+
+
+@dataclass(frozen=True, slots=True)
+class PageLimits:
+    """What a page may hold at most."""
+
+    max_events: int
+    max_page_bytes: int
+    max_payload_bytes: int

@@ -1,0 +1,111 @@
+"""The errors that cross a room's border. Each carries the thing it is about and the next step.
+
+OutboxError
+├── Unavailable          our database or broker is away: the supervisor waits, no message is touched
+├── Misconfigured        a person must act: wrong password, missing schema, a standby, a bad file
+│   ├── AccessRefused    the same, for credentials and permissions (exit code 77)
+│   └── CursorUncertain  the database is not the one the cursor was saved in: publishing must stop
+├── LeaseLost            somebody else leads or owns the lane: drop the result and start over
+├── Unpublishable        this one event can never become a message: dead letter with the reason
+├── PublishNotConfirmed  the broker did not take a message: what was unconfirmed is sent again
+└── MappingError         this one delivery cannot be mapped: dead letter that names the field
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process says when it ends; the numbers follow sysexits.h where it has one."""
+
+    OK = 0
+    CHECK_FAILED = 1
+    USAGE = 2
+    UNAVAILABLE = 69
+    INTERNAL_ERROR = 70
+    DRAIN_TIMEOUT = 75
+    ACCESS_REFUSED = 77
+    MISCONFIGURED = 78
+
+
+class OutboxError(Exception):
+    """Anything this system raises on purpose."""
+
+    exit_code = ExitCode.INTERNAL_ERROR
+
+
+class Unavailable(OutboxError):
+    """PostgreSQL or RabbitMQ cannot be reached or has just gone away; waiting helps.
+
+    Args:
+        thing: what is away, for people ("PostgreSQL at db:5432").
+        reason: what was seen, one line.
+    """
+
+    exit_code = ExitCode.UNAVAILABLE
+
+    def __init__(self, thing: str, reason: str) -> None:
+        self.thing = thing
+        self.reason = reason
+        super().__init__(f"{thing} is unavailable: {reason}")
+
+
+class Misconfigured(OutboxError):
+    """Waiting does not help: a person must change something.
+
+    Args:
+        problem: what is wrong, naming the thing.
+        next_step: what to do about it.
+    """
+
+    exit_code = ExitCode.MISCONFIGURED
+
+    def __init__(self, problem: str, next_step: str) -> None:
+        self.problem = problem
+        self.next_step = next_step
+        super().__init__(f"{problem}\n  next step: {next_step}")
+
+
+class AccessRefused(Misconfigured):
+    """Credentials or permissions were refused."""
+
+    exit_code = ExitCode.ACCESS_REFUSED
+
+
+class CursorUncertain(Misconfigured):
+    """The saved cursor does not belong to this server, so nobody can say what was published."""
+
+
+class LeaseLost(OutboxError):
+    """The epoch moved on: another process leads the stream or owns the lane."""
+
+
+class Unpublishable(OutboxError):
+    """An event that no broker would take, whatever is tried.
+
+    Args:
+        reason: why, without any of the payload.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class PublishNotConfirmed(OutboxError):
+    """The broker refused, or did not confirm, at least one message of a page."""
+
+
+class MappingError(OutboxError):
+    """A field of this payload cannot be mapped.
+
+    Args:
+        field: the source path.
+        reason: what was found instead, by kind and never by value.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field = field
+        self.reason = reason
+        super().__init__(f"field {field!r}: {reason}")

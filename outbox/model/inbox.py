@@ -1,0 +1,113 @@
+"""Values of the inbox that cross a border: what is accepted, fetched, settled, and what is dead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from outbox.model.delivery import Settlement, State
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message as it enters the inbox. With a ``refusal`` it is dead on arrival, for the reason given."""
+
+    message_id: str
+    sequence: int
+    type: str
+    version: int
+    key: str | None
+    headers_json: str
+    body: bytes
+    traceparent: str | None = None
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptCounts:
+    """What became of a batch of arrivals."""
+
+    accepted: int
+    duplicates: int
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLanes:
+    """The lanes that this process holds after a renewal: lane number to epoch."""
+
+    epochs: Mapping[int, int]
+    taken: int
+    fair_share: int
+    in_doubt: int
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """A delivery that may be acted on now. ``sent_age_seconds`` is None when no request has left yet."""
+
+    id: int
+    lane: int
+    epoch: int
+    state: State
+    sequence: int
+    message_id: str
+    type: str
+    version: int
+    key: str | None
+    attempt: int
+    failures: int
+    sent_age_seconds: float | None
+    request_sha256: bytes | None
+    traceparent: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A call that is about to leave: the hash of its request is stored first."""
+
+    id: int
+    epoch: int
+    request_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The end of a call. ``is_unsent``: it is certain that no byte of the request left."""
+
+    id: int
+    epoch: int
+    outcome: str
+    http_status: int | None
+    is_unsent: bool
+    settlement: Settlement
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """A delivery that is parked without a call."""
+
+    id: int
+    epoch: int
+    state: State
+    reason: str
+    reason_class: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A dead delivery whose copy belongs into the dead-letter queue."""
+
+    id: int
+    flow: str
+    message_id: str
+    sequence: int
+    type: str
+    version: int
+    key: str | None
+    attempts: int
+    reason: str
+    reason_class: str
+    headers: Mapping[str, object]
+    body: bytes

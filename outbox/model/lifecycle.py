@@ -1,0 +1,194 @@
+"""What happens while the system runs, as values. Logs and metrics match over this one union, so none is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStarted:
+    """A service begins to run, for the first time or again."""
+
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceWaiting:
+    """A service cannot work now; the supervisor starts it again after the pause."""
+
+    service: str
+    reason: str
+    pause_seconds: float
+    needs_a_person: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFailed:
+    """A service ended by a bug; the process drains and ends."""
+
+    service: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """A signal came: nothing new is taken, what is under way may end."""
+
+    grace_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DrainOverrun:
+    """The grace is over and somebody was still busy."""
+
+    busy: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeadTaken:
+    """This relay leads the stream from now on."""
+
+    stream: str
+    epoch: int
+    previous: str
+    timeline_changed_from: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StandingBy:
+    """Another relay leads the stream."""
+
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class PagePublished:
+    """A page is confirmed by the broker. ``oldest_age_seconds``: commit-side age of its oldest event when read."""
+
+    stream: str
+    events: int
+    last_sequence: int
+    oldest_age_seconds: float
+    confirm_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """Everything committed up to now is confirmed."""
+
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventRejected:
+    """An event cannot become a message; it is recorded and a dead letter is out."""
+
+    stream: str
+    message_id: str
+    sequence: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unrouted:
+    """The broker routed a message to no queue; it was parked in outbox.unrouted."""
+
+    message_id: str
+    routing_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CursorSaved:
+    """The cursor is in the database."""
+
+    stream: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A batch of messages is in the inbox."""
+
+    flow: str
+    accepted: int
+    duplicates: int
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class LanesChanged:
+    """The lanes that this process holds for a flow have changed."""
+
+    flow: str
+    held: int
+    fair_share: int
+    taken: int
+    in_doubt: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """One call ended and its settlement is in the database."""
+
+    flow: str
+    message_id: str
+    sequence: int
+    attempt: int
+    outcome: str
+    state: str
+    seconds: float
+    traceparent: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A delivery was parked without a call."""
+
+    flow: str
+    message_id: str
+    sequence: int
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettleRefused:
+    """Results were void, because the lane has a new owner."""
+
+    flow: str
+    results: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterPublished:
+    """The copy of a dead delivery is in the dead-letter queue."""
+
+    flow: str
+    message_id: str
+    reason: str
+
+
+Lifecycle = (
+    ServiceStarted
+    | ServiceWaiting
+    | ServiceFailed
+    | Draining
+    | DrainOverrun
+    | LeadTaken
+    | StandingBy
+    | PagePublished
+    | CaughtUp
+    | EventRejected
+    | Unrouted
+    | CursorSaved
+    | Accepted
+    | LanesChanged
+    | AttemptEnded
+    | Parked
+    | SettleRefused
+    | DeadLetterPublished
+)
+
+Report = Callable[[Lifecycle], None]

@@ -1,0 +1,136 @@
+"""How an attempt ended: one closed set for all adapters, matched exhaustively wherever it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The target did it."""
+
+    external_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyApplied:
+    """The target had done it before; for us the same as applied."""
+
+    external_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The target will do it later and tells where to ask."""
+
+    job_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The target will never do it: dead letter at once."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """It was certainly not done, and this message may be why: counts as a failure of the message."""
+
+    reason: str
+    after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """The target wants fewer calls; the message is innocent."""
+
+    reason: str
+    after_seconds: float | None = None
+    scope: str = "connection"
+    kind: Literal["rate", "concurrency", "daily"] = "rate"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetDown:
+    """The call never reached a working target; the message is innocent."""
+
+    reason: str
+    after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsExpired:
+    """A fresh token may help; the message is innocent."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Credentials, permission or address are wrong for every message; a person must act."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StaleConflict:
+    """The target holds a newer version of the record."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The request left and no trustworthy answer came: it may have been done."""
+
+    reason: str
+
+
+Outcome = (
+    Applied
+    | AlreadyApplied
+    | Accepted
+    | Rejected
+    | Retry
+    | Throttled
+    | TargetDown
+    | CredentialsExpired
+    | Configuration
+    | StaleConflict
+    | Unknown
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An outcome with what the attempt log keeps of the answer.
+
+    ``http_status`` is None when there was no answer. Nothing in here holds a payload.
+    """
+
+    outcome: Outcome
+    http_status: int | None = None
+
+
+def outcome_name(outcome: Outcome) -> str:
+    """Return the name used in the attempt log, in metrics and in logs (``already_applied``)."""
+    return _NAMES[type(outcome)]
+
+
+_NAMES: dict[type, str] = {
+    Applied: "applied",
+    AlreadyApplied: "already_applied",
+    Accepted: "accepted",
+    Rejected: "rejected",
+    Retry: "retry",
+    Throttled: "throttled",
+    TargetDown: "target_down",
+    CredentialsExpired: "credentials_expired",
+    Configuration: "configuration",
+    StaleConflict: "stale_conflict",
+    Unknown: "unknown",
+}
+
+OUTCOME_NAMES: tuple[str, ...] = tuple(_NAMES.values())

@@ -1,0 +1,51 @@
+"""Values with units as people write them in configuration: ``30s``, ``256KiB``. Parsed once, plain numbers after."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
+_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
+
+
+def parse_seconds(value: object) -> object:
+    """Turn ``"1.5s"`` into 1.5 seconds; numbers pass, a bare number in a string does not (which unit?).
+
+    Raises:
+        ValueError: with the units that are allowed.
+    """
+    if not isinstance(value, str):
+        return value
+    number, unit = _split(value, "a duration such as 250ms, 30s, 5m, 2h or 7d")
+    if unit not in _SECONDS:
+        raise ValueError(f"unknown unit {unit!r}; use one of {', '.join(_SECONDS)}, for example 30s")
+    return number * _SECONDS[unit]
+
+
+def parse_bytes(value: object) -> object:
+    """Turn ``"256KiB"`` into 262144 bytes; numbers pass.
+
+    Raises:
+        ValueError: with the units that are allowed.
+    """
+    if not isinstance(value, str):
+        return value
+    number, unit = _split(value, "a size such as 512B, 256KiB or 15MiB")
+    if unit not in _BYTES:
+        raise ValueError(f"unknown unit {unit!r}; use one of {', '.join(_BYTES)}, for example 256KiB")
+    return int(number * _BYTES[unit])
+
+
+def _split(value: str, expected: str) -> tuple[float, str]:
+    match = _QUANTITY.fullmatch(value)
+    if match is None:
+        raise ValueError(f"expected {expected}")
+    return float(match[1]), match[2]
+
+
+Seconds = Annotated[float, BeforeValidator(parse_seconds)]
+Bytes = Annotated[int, BeforeValidator(parse_bytes)]

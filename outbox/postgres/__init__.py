@@ -1,0 +1,1 @@
+"""The PostgreSQL edge: the only place that knows asyncpg."""

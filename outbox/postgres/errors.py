@@ -1,0 +1,95 @@
+"""PostgreSQL's errors become ours, once, by SQLSTATE; message texts are never matched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from outbox.model.errors import (
+    AccessRefused,
+    CursorUncertain,
+    LeaseLost,
+    Misconfigured,
+    OutboxError,
+    Unavailable,
+)
+
+LEASE_LOST = "OB001"
+CURSOR_UNCERTAIN = "OB002"
+IS_STANDBY = "OB003"
+NOT_THERE = "OB004"
+ROLE_MISSING = "OB005"
+
+# Class 08 connection, 53 resources, 57P operator intervention, 58 system error: waiting helps.
+_PASSING_CLASSES = ("08", "53", "58")
+_PASSING_STATES = ("57P01", "57P02", "57P03", "57P05", "57014", "40001", "40P01", "55P03", "XX000")
+_MIGRATE = 'run "outbox migrate" with a user who may create schemas'
+
+
+@contextmanager
+def postgres_errors(server: str) -> Iterator[None]:
+    """Translate what asyncpg raises.
+
+    Args:
+        server: how people call this server ("PostgreSQL at db:5432/erp"); never with a password.
+
+    Raises:
+        OutboxError: the matching one, with the original as its cause.
+    """
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise _translate(server, error) from error
+    except asyncpg.InterfaceError as error:
+        # asyncpg says so when the connection went away under it.
+        raise Unavailable(server, str(error)) from error
+    except (OSError, TimeoutError, EOFError) as error:
+        raise Unavailable(server, _what_happened(error)) from error
+
+
+def _translate(server: str, error: asyncpg.PostgresError) -> OutboxError:
+    state = error.sqlstate or ""
+    hint = getattr(error, "hint", None)
+    match state:
+        case "OB001":
+            return LeaseLost(str(error))
+        case "OB002":
+            return CursorUncertain(
+                f"{server}: {error}. What was published after the cursor was saved is uncertain",
+                "publishing stops here. If this database was restored or copied, compare outbox.cursor and "
+                "outbox.event with the broker before the cursor is moved",
+            )
+        case "OB003":
+            return Misconfigured(f"{server}: {error}", hint or "point postgres.url at the primary")
+        case "OB004":
+            return Misconfigured(f"{server}: {error}", hint or _MIGRATE)
+        case "OB005":
+            return AccessRefused(f"{server}: {error}", hint or "create the role as a superuser")
+        case "28P01" | "28000":
+            return AccessRefused(f"{server}: {error}", "check user and password in postgres.url (OUTBOX_PG_URL)")
+        case "3D000":
+            return Misconfigured(f"{server}: {error}", "create the database or correct its name in postgres.url")
+        case "42501":
+            return AccessRefused(
+                f"{server}: {error}",
+                "grant outbox_relay (for the relay) or outbox_adapter (for consuming) to this user; "
+                'for "outbox migrate" use a user who may create schemas',
+            )
+        case "3F000" | "42P01" | "42883" | "42703":
+            return Misconfigured(
+                f"{server}: the outbox schema is missing or older than this program ({error})", _MIGRATE
+            )
+        case "25006":
+            return Misconfigured(f"{server} is read-only, probably a standby", "point postgres.url at the primary")
+        case _ if state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
+            return Unavailable(server, f"{state} {error}")
+        case _:
+            raise error
+
+
+def _what_happened(error: BaseException) -> str:
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer in time"
+    return str(error) or type(error).__name__

@@ -1,0 +1,207 @@
+"""The inbox's side of the database: one line of Python for each SQL function."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+import orjson
+
+from outbox.model.delivery import State
+from outbox.model.inbox import (
+    AcceptCounts,
+    Arrival,
+    Beginning,
+    DeadLetter,
+    DueDelivery,
+    HeldLanes,
+    Parking,
+    Result,
+)
+from outbox.postgres.connection import Connection, PostgresServer, connect
+from outbox.postgres.errors import postgres_errors
+
+
+class InboxSession:
+    """One connection for one loop of one flow."""
+
+    def __init__(self, connection: Connection, server: str, flow: str) -> None:
+        self._connection = connection
+        self._server = server
+        self._flow = flow
+
+    async def register(self, lanes: int) -> int:
+        """Create the flow's lanes once; return how many it has."""
+        with postgres_errors(self._server):
+            count: int = await self._connection.fetchval("select inbox.register_flow($1, $2)", self._flow, lanes)
+        return count
+
+    async def accept(self, arrivals: Sequence[Arrival]) -> AcceptCounts:
+        """Take a batch into the inbox. When this returns, the messages may be acknowledged."""
+        with postgres_errors(self._server):
+            row = await self._connection.fetchrow(
+                "select * from inbox.accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                self._flow,
+                [a.message_id for a in arrivals],
+                [a.sequence for a in arrivals],
+                [a.type for a in arrivals],
+                [a.version for a in arrivals],
+                [a.key for a in arrivals],
+                [a.headers_json for a in arrivals],
+                [a.body for a in arrivals],
+                [a.traceparent for a in arrivals],
+                [a.refusal for a in arrivals],
+            )
+        if row is None:
+            raise LookupError("inbox.accept returned no row")
+        return AcceptCounts(row["accepted"], row["duplicates"], row["dead"])
+
+    async def hold_lanes(self, owner: str, lease_seconds: float) -> HeldLanes:
+        """Renew leases, take free and expired lanes up to the fair share."""
+        with postgres_errors(self._server):
+            rows = await self._connection.fetch(
+                "select * from inbox.hold_lanes($1, $2, $3)", self._flow, owner, lease_seconds
+            )
+        return HeldLanes(
+            {row["lane"]: row["epoch"] for row in rows},
+            sum(row["is_new"] for row in rows),
+            rows[0]["fair_share"] if rows else 0,
+            rows[0]["in_doubt"] if rows else 0,
+        )
+
+    async def release_lanes(self, owner: str, lanes: Iterable[int]) -> int:
+        """Give lanes back that have no call under way; return how many."""
+        with postgres_errors(self._server):
+            released: int = await self._connection.fetchval(
+                "select inbox.release_lanes($1, $2, $3::smallint[])", self._flow, owner, list(lanes)
+            )
+        return released
+
+    async def abandon_lanes(self, former_owner: str) -> None:
+        """Let the leases of an earlier run of this very loop expire at once."""
+        with postgres_errors(self._server):
+            await self._connection.execute("select inbox.abandon_lanes($1, $2)", self._flow, former_owner)
+
+    async def fetch(self, owner: str, in_hand: Iterable[int], wanted: int) -> list[DueDelivery]:
+        """Read what may be acted on now, oldest due first."""
+        with postgres_errors(self._server):
+            rows = await self._connection.fetch(
+                "select * from inbox.fetch($1, $2, $3::bigint[], $4)",
+                self._flow,
+                owner,
+                list(in_hand),
+                wanted,
+            )
+        return [
+            DueDelivery(
+                id=row["id"],
+                lane=row["lane"],
+                epoch=row["epoch"],
+                state=State(row["state"]),
+                sequence=row["sequence"],
+                message_id=row["message_id"],
+                type=row["type"],
+                version=row["version"],
+                key=row["key"],
+                attempt=row["attempt"],
+                failures=row["failures"],
+                sent_age_seconds=row["sent_age_seconds"],
+                request_sha256=row["request_sha256"],
+                traceparent=row["traceparent"],
+                body=row["body"],
+            )
+            for row in rows
+        ]
+
+    async def begin(self, owner: str, beginnings: Sequence[Beginning]) -> dict[int, int]:
+        """Write "applying"; return the attempt number of each delivery that may now be called."""
+        with postgres_errors(self._server):
+            rows = await self._connection.fetch(
+                "select * from inbox.begin($1, $2, $3::bigint[], $4::bigint[], $5::bytea[])",
+                self._flow,
+                owner,
+                [b.id for b in beginnings],
+                [b.epoch for b in beginnings],
+                [b.request_sha256 for b in beginnings],
+            )
+        return {row["id"]: row["attempt"] for row in rows}
+
+    async def settle(self, owner: str, results: Sequence[Result]) -> set[int]:
+        """End attempts; return the deliveries that were settled. The others belong to somebody else by now."""
+        settlements = [r.settlement for r in results]
+        with postgres_errors(self._server):
+            rows = await self._connection.fetch(
+                "select * from inbox.settle($1, $2, $3::bigint[], $4::bigint[], $5, $6::float8[], $7, $8, $9, $10,"
+                " $11, $12, $13)",
+                self._flow,
+                owner,
+                [r.id for r in results],
+                [r.epoch for r in results],
+                [s.state.value for s in settlements],
+                [s.delay_seconds for s in settlements],
+                [s.is_failure for s in settlements],
+                [r.is_unsent for r in results],
+                [r.outcome for r in results],
+                [r.http_status for r in results],
+                [s.external_id for s in settlements],
+                [s.reason for s in settlements],
+                [s.reason_class for s in settlements],
+            )
+        return {row["id"] for row in rows}
+
+    async def park(self, owner: str, parkings: Sequence[Parking]) -> set[int]:
+        """Park deliveries without a call; return those that were parked."""
+        with postgres_errors(self._server):
+            rows = await self._connection.fetch(
+                "select * from inbox.park($1, $2, $3::bigint[], $4::bigint[], $5, $6, $7)",
+                self._flow,
+                owner,
+                [p.id for p in parkings],
+                [p.epoch for p in parkings],
+                [p.state.value for p in parkings],
+                [p.reason for p in parkings],
+                [p.reason_class for p in parkings],
+            )
+        return {row["id"] for row in rows}
+
+    async def dead_letters(self, owner: str, wanted: int) -> list[DeadLetter]:
+        """Read dead deliveries whose copy is not in the dead-letter queue yet."""
+        with postgres_errors(self._server):
+            rows = await self._connection.fetch(
+                "select * from inbox.dead_letters($1, $2, $3)", self._flow, owner, wanted
+            )
+        return [
+            DeadLetter(
+                id=row["id"],
+                flow=self._flow,
+                message_id=row["message_id"],
+                sequence=row["sequence"],
+                type=row["type"],
+                version=row["version"],
+                key=row["key"],
+                attempts=row["attempts"],
+                reason=row["reason"],
+                reason_class=row["reason_class"],
+                headers=orjson.loads(row["headers"]),
+                body=row["body"],
+            )
+            for row in rows
+        ]
+
+    async def dead_letters_published(self, ids: Sequence[int]) -> None:
+        """Note that the broker has confirmed these copies."""
+        with postgres_errors(self._server):
+            await self._connection.execute("select inbox.dead_letters_published($1::bigint[])", list(ids))
+
+
+class InboxStore:
+    """Opens sessions on the inbox."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+
+    @asynccontextmanager
+    async def session(self, flow: str) -> AsyncIterator[InboxSession]:
+        """Open a connection of its own for the length of the block."""
+        async with connect(self._server) as connection:
+            yield InboxSession(connection, str(self._server), flow)

@@ -1,0 +1,172 @@
+"""The relay's side of the database: one dedicated session for lock, cursor and reading."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import asyncpg
+import orjson
+
+from outbox.model.cursor import Batch, Cursor, Lead, Page, PageLimits
+from outbox.model.envelope import Envelope, HeaderValue, RefusedEvent, check_publishable
+from outbox.model.errors import Unpublishable
+from outbox.postgres.connection import Connection, PostgresServer, connect
+from outbox.postgres.errors import postgres_errors
+from outbox.postgres.migrate import LOCK_CLASS
+
+# The first batch over a large backlog reads its whole index range once.
+_BEGIN_TIMEOUT_SECONDS = 120.0
+
+
+class OutboxSession:
+    """One session of one relay. Losing it is losing the lead."""
+
+    def __init__(self, connection: Connection, server: str, stream: str, limits: PageLimits) -> None:
+        self._connection = connection
+        self._server = server
+        self._stream = stream
+        self._limits = limits
+
+    async def try_lead(self) -> Lead | None:
+        """Take the lead of the stream, or return None while another session has it.
+
+        Raises:
+            CursorUncertain: the saved cursor is not of this cluster.
+            Misconfigured: a standby, or the schema is missing.
+        """
+        with postgres_errors(self._server):
+            if not await self._connection.fetchval(
+                "select pg_try_advisory_lock($1, hashtext($2))", LOCK_CLASS, self._stream
+            ):
+                return None
+            row = await self._connection.fetchrow("select * from outbox.take_lead($1)", self._stream)
+        if row is None:
+            raise LookupError("outbox.take_lead returned no row")
+        return Lead(
+            row["epoch"],
+            Cursor(row["previous"], row["current"], row["position"]),
+            row["timeline_changed_from"],
+        )
+
+    async def begin_batch(self, cursor: Cursor) -> Batch:
+        """Return what has become visible since the cursor, or the open batch again after a restart."""
+        with postgres_errors(self._server):
+            row = await self._connection.fetchrow(
+                "select * from outbox.begin_batch($1::text::pg_snapshot, $2::text::pg_snapshot)",
+                cursor.previous,
+                cursor.current,
+                timeout=_BEGIN_TIMEOUT_SECONDS,
+            )
+        if row is None:
+            raise LookupError("outbox.begin_batch returned no row")
+        return Batch(row["current"], row["stragglers"], row["low"], row["high"])
+
+    async def read_page(self, cursor: Cursor, batch: Batch, after: int) -> Page:
+        """Return the next events of the batch after this id; no events means the batch is at its end."""
+        limits = self._limits
+        with postgres_errors(self._server):
+            rows = await self._connection.fetch(
+                "select * from outbox.read_page($1::text::pg_snapshot, $2::text::pg_snapshot, $3::text::xid8[],"
+                " $4, $5, $6, $7, $8, $9)",
+                cursor.previous,
+                batch.current,
+                batch.stragglers,
+                batch.low,
+                batch.high,
+                after,
+                limits.max_events,
+                limits.max_page_bytes,
+                limits.max_payload_bytes,
+            )
+        return Page(
+            tuple(_event(row, limits.max_payload_bytes) for row in rows),
+            sum(row["payload_bytes"] for row in rows),
+            max((row["age_seconds"] for row in rows), default=0.0),
+        )
+
+    async def save(self, lead: Lead, cursor: Cursor) -> None:
+        """Save the cursor.
+
+        Raises:
+            LeaseLost: another relay has raised the epoch.
+        """
+        with postgres_errors(self._server):
+            await self._connection.execute(
+                "select outbox.save_cursor($1, $2, $3::text::pg_snapshot, $4::text::pg_snapshot, $5)",
+                self._stream,
+                lead.epoch,
+                cursor.previous,
+                cursor.current,
+                cursor.position,
+            )
+
+    async def reject(self, event: RefusedEvent) -> None:
+        """Record an event that cannot become a message."""
+        with postgres_errors(self._server):
+            await self._connection.execute("select outbox.reject($1, $2)", event.sequence, event.reason)
+
+    async def waiting(self, count_up_to: int) -> tuple[int, float]:
+        """Return how many events the saved cursor has not passed (bounded), and the age of the oldest in seconds."""
+        with postgres_errors(self._server):
+            row = await self._connection.fetchrow("select * from outbox.waiting($1, $2)", self._stream, count_up_to)
+        return (row["events"], row["oldest_age_seconds"]) if row else (0, 0.0)
+
+
+class OutboxStore:
+    """Opens sessions on one stream."""
+
+    def __init__(self, server: PostgresServer, limits: PageLimits, *, stream: str = "outbox.event") -> None:
+        self._server = server
+        self._limits = limits
+        self.stream = stream
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[OutboxSession]:
+        """Open a session of its own; it ends with the block, and with it the lead."""
+        async with connect(self._server) as connection:
+            yield OutboxSession(connection, str(self._server), self.stream, self._limits)
+
+
+def _event(row: asyncpg.Record, max_payload_bytes: int) -> Envelope | RefusedEvent:
+    try:
+        payload = row["payload"]
+        if payload is None:
+            raise Unpublishable(
+                f"payload has {row['payload_bytes']} bytes, the limit rabbitmq.max_payload_bytes is {max_payload_bytes}"
+            )
+        envelope = Envelope(
+            message_id=row["event_id"],
+            sequence=row["id"],
+            type=row["type"],
+            version=row["version"],
+            key=row["key"],
+            payload=payload.encode(),
+            created_at_epoch_seconds=row["created_at_epoch_seconds"],
+            headers=_headers(row["headers"]),
+        )
+        check_publishable(envelope, max_payload_bytes=max_payload_bytes)
+    except Unpublishable as refusal:
+        return RefusedEvent(row["event_id"], row["id"], row["type"], row["version"], row["key"], refusal.reason)
+    return envelope
+
+
+def _headers(text: str | None) -> Mapping[str, HeaderValue]:
+    """Scalars stay what they are; lists and objects travel as their JSON text."""
+    if text is None:
+        return {}
+    try:
+        decoded = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise Unpublishable(f"headers cannot be decoded: {error.msg} at character {error.pos}") from error
+    return {name: _header_value(value) for name, value in decoded.items() if value is not None}
+
+
+def _header_value(value: object) -> HeaderValue:
+    match value:
+        case bool() | str():
+            return value
+        case int() if -(2**63) <= value < 2**63:
+            return value
+        case _:
+            return orjson.dumps(value).decode()

@@ -1,0 +1,1 @@
+"""The RabbitMQ edge: the only place that knows aio-pika."""

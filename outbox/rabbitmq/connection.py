@@ -1,0 +1,72 @@
+"""Opening connections: plain ones, bounded; the supervisor owns reconnecting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import AMQPError
+from yarl import URL
+
+from outbox.model.errors import Misconfigured
+from outbox.rabbitmq.errors import rabbitmq_errors
+
+# Closing waits for the broker's answer, which may never come.
+_CLOSE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class RabbitServer:
+    """Where the broker is, and how long to wait for it. ``url`` holds a password: it is never logged."""
+
+    url: str
+    heartbeat_seconds: int = 10
+    connect_timeout_seconds: float = 10.0
+    confirm_timeout_seconds: float = 30.0
+
+    def __str__(self) -> str:
+        return describe(self.url)
+
+
+def describe(url: str) -> str:
+    """Return how people call the broker of this URL, without its password."""
+    try:
+        parsed = URL(url)
+        return f"RabbitMQ at {parsed.host}:{parsed.port or 5672}{parsed.path or '/'}"
+    except ValueError:
+        return "RabbitMQ"
+
+
+@asynccontextmanager
+async def connect(server: RabbitServer, *, name: str) -> AsyncIterator[AbstractConnection]:
+    """Open one connection.
+
+    Args:
+        server: the broker.
+        name: what the broker's own tools show for this connection.
+
+    Raises:
+        Unavailable: it cannot be reached.
+        AccessRefused: user, password or virtual host were refused.
+        Misconfigured: not an AMQP URL.
+    """
+    try:
+        url = URL(server.url).update_query(heartbeat=str(server.heartbeat_seconds), name=name)
+    except ValueError as error:
+        raise Misconfigured("rabbitmq.url is not an AMQP URL", "write it as amqp://user:password@host:5672/") from error
+    with rabbitmq_errors(str(server)):
+        async with asyncio.timeout(server.connect_timeout_seconds):
+            connection = await aio_pika.connect(
+                url, timeout=server.connect_timeout_seconds, client_properties={"connection_name": name}
+            )
+    try:
+        with rabbitmq_errors(str(server)):
+            yield connection
+    finally:
+        with suppress(AMQPError, OSError, RuntimeError, TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await connection.close()

@@ -1,0 +1,109 @@
+"""Consuming one queue: batches in delivery order, acknowledged together once they are in the inbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from aiormq.abc import AbstractChannel, DeliveredMessage
+from pamqp.commands import Basic
+
+from outbox.model.envelope import Message
+from outbox.model.errors import Unavailable
+from outbox.rabbitmq.connection import RabbitServer, connect
+from outbox.rabbitmq.errors import rabbitmq_errors
+from outbox.rabbitmq.topology import FlowRoute, declare, flow_queue
+
+
+class Subscription:
+    """One consumer on one channel. When the channel or the consumer ends, the next call raises `Unavailable`."""
+
+    def __init__(self, server: RabbitServer, channel: AbstractChannel, queue: str) -> None:
+        self._server = server
+        self._channel = channel
+        self._queue = queue
+        self._arrived: list[DeliveredMessage] = []
+        self._wake = asyncio.Event()
+        self._ended: str | None = None
+
+    async def batch(self, max_messages: int, *, wait_seconds: float) -> list[Message]:
+        """Return what has arrived, in delivery order; empty when nothing came in this time.
+
+        Raises:
+            Unavailable: the consumer is gone.
+        """
+        if not self._arrived and self._ended is None:
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_seconds):
+                    await self._wake.wait()
+        if self._ended is not None:
+            # What arrived on a dead channel cannot be acknowledged; the broker delivers it again.
+            raise Unavailable(f"{self._server}, queue {self._queue}", self._ended)
+        taken, self._arrived = self._arrived[:max_messages], self._arrived[max_messages:]
+        return [_message(delivered) for delivered in taken]
+
+    async def acknowledge_up_to(self, tag: int) -> None:
+        """Acknowledge every message up to this one; all of them must be in the inbox."""
+        with rabbitmq_errors(str(self._server)):
+            async with asyncio.timeout(self._server.connect_timeout_seconds):
+                await self._channel.basic_ack(tag, multiple=True)
+
+    async def on_message(self, delivered: DeliveredMessage) -> None:
+        """Take a delivery from the library. It starts one task for each, in order; nothing here may await."""
+        self._arrived.append(delivered)
+        self._wake.set()
+
+    def on_end(self, reason: str) -> None:
+        """Note that nothing will arrive any more."""
+        self._ended = reason
+        self._wake.set()
+
+
+class RabbitConsumer:
+    """Opens subscriptions on connections of their own: a blocked publisher must not stop acks."""
+
+    def __init__(self, server: RabbitServer, flows: Sequence[FlowRoute], *, prefetch: int, name: str) -> None:
+        self._server = server
+        self._flows = flows
+        self._prefetch = prefetch
+        self._name = name
+
+    @asynccontextmanager
+    async def subscription(self, flow: str) -> AsyncIterator[Subscription]:
+        """Connect, declare the topology, and consume a flow's queue for the length of the block."""
+        queue = flow_queue(flow)
+        async with connect(self._server, name=f"{self._name} {queue}") as connection:
+            await declare(connection, str(self._server), self._flows)
+            with rabbitmq_errors(str(self._server)):
+                async with asyncio.timeout(self._server.connect_timeout_seconds):
+                    channel = await connection.channel(publisher_confirms=False)
+                    await channel.set_qos(prefetch_count=self._prefetch)
+                    underlay = await channel.get_underlay_channel()
+                    subscription = Subscription(self._server, underlay, queue)
+
+                    async def cancelled(_frame: Basic.Cancel | Basic.CancelOk) -> None:
+                        subscription.on_end("the broker cancelled the consumer, was the queue deleted?")
+
+                    underlay.on_consumer_cancel_callbacks.add(cancelled)
+                    channel.close_callbacks.add(lambda _channel, error: subscription.on_end(_reason(error)))
+                    await underlay.basic_consume(queue, subscription.on_message)
+            # The channel is closed with the connection, not by basic.cancel: unacknowledged messages go back in order.
+            yield subscription
+
+
+def _reason(error: BaseException | None) -> str:
+    return f"the channel was closed ({str(error) or type(error).__name__})"
+
+
+def _message(delivered: DeliveredMessage) -> Message:
+    properties = delivered.header.properties
+    return Message(
+        tag=delivered.delivery_tag or 0,
+        body=delivered.body,
+        routing_key=delivered.routing_key or "",
+        message_id=properties.message_id,
+        type=properties.message_type,
+        headers=properties.headers or {},
+    )

@@ -1,0 +1,1 @@
+"""Publishes what is committed: reads by snapshot cursor, sends with confirms, never touches an event's row."""

@@ -1,0 +1,225 @@
+"""The one place that starts loops, restarts them, and drains them.
+
+A service is a name and a coroutine. It raises `Unavailable`, `LeaseLost` or `Misconfigured` when it cannot work now:
+the supervisor waits, with jittered backoff, and runs it again. It returns when its work is done or when ``stop`` is
+set and what it had begun is settled. Any other exception is a bug: the other services drain, then the process ends.
+
+`Misconfigured` before a service was ever established ends the process too: a wrong password at the start is told at
+once, while the same error after a healthy night (a rotated password, a failover) is waited for.
+
+A cancel is never worse than ``kill -9``, and ``kill -9`` is safe anywhere: nothing is shielded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from outbox.model.backoff import Backoff
+from outbox.model.errors import (
+    ExitCode,
+    LeaseLost,
+    Misconfigured,
+    OutboxError,
+    PublishNotConfirmed,
+    Unavailable,
+)
+from outbox.model.lifecycle import (
+    Draining,
+    DrainOverrun,
+    Report,
+    ServiceFailed,
+    ServiceStarted,
+    ServiceWaiting,
+)
+
+# 0.25, 0.5, 1, 2, 4, 8, 10, 10, …: quick after a restart of the other side, never hammering a dead one.
+RESTART_BACKOFF = Backoff(first_seconds=0.25, max_seconds=10.0)
+# A service that ran this long was healthy: its next failure starts the backoff anew.
+HEALTHY_AFTER_SECONDS = 30.0
+# Longer than any bound on an await in a loop; a loop that has not turned for this long hangs.
+STUCK_AFTER_SECONDS = 180.0
+
+
+class Stop:
+    """The request to stop: set once, waited for by everybody."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """Ask every service to finish what it has begun and return."""
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Say whether stopping was asked for."""
+        return self._event.is_set()
+
+    async def wait(self) -> None:
+        """Wait until stopping is asked for."""
+        await self._event.wait()
+
+    async def pause(self, seconds: float, *, wake: asyncio.Event | None = None) -> None:
+        """Wait this long, or until stopping is asked for, or until ``wake`` is set."""
+        event = self._event if wake is None else wake
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()
+
+
+@dataclass(slots=True)
+class Pulse:
+    """Whether a service's loop turns. Read by liveness."""
+
+    is_running: bool = False
+    is_waiting: bool = False
+    is_established: bool = False
+    beaten_at: float = field(default_factory=time.monotonic)
+
+    def beat(self) -> None:
+        """Note that the loop has turned."""
+        self.beaten_at = time.monotonic()
+
+    def establish(self) -> None:
+        """Note that everything the service needs has worked once: what fails from now on may pass by itself."""
+        self.is_established = True
+        self.beat()
+
+    def state(self) -> str:
+        """Return one word for people: running, waiting, stuck or ended."""
+        if self.is_stuck():
+            return "stuck"
+        if self.is_waiting:
+            return "waiting"
+        return "running" if self.is_running else "ended"
+
+    def is_stuck(self) -> bool:
+        """Say whether the loop should have turned by now."""
+        return self.is_running and time.monotonic() - self.beaten_at > STUCK_AFTER_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One supervised loop. ``ends_process``: when it returns by itself, its work was the whole job."""
+
+    name: str
+    run: Callable[[Stop, Pulse], Awaitable[None]]
+    ends_process: bool = False
+
+
+class Supervisor:
+    """Runs services until stopped; bounds the drain."""
+
+    def __init__(self, services: Iterable[Service], *, grace_seconds: float, report: Report) -> None:
+        self._services = tuple(services)
+        self._grace_seconds = grace_seconds
+        self._report = report
+        self._failures: list[Exception] = []
+        self._refusal: Misconfigured | None = None
+        self._deadline: asyncio.Timeout | None = None
+        self.stop = Stop()
+        self.pulses = {service.name: Pulse() for service in self._services}
+
+    async def run(self) -> ExitCode:
+        """Run until every service has returned.
+
+        Returns:
+            OK, or DRAIN_TIMEOUT when the grace was not enough.
+
+        Raises:
+            Misconfigured: a service could not even start, and a person must act.
+            ExceptionGroup: the bugs that ended services.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        try:
+            is_drained = await self._run_all()
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+        if self._refusal is not None:
+            raise self._refusal
+        if self._failures:
+            raise ExceptionGroup("services ended by a bug", self._failures)
+        return ExitCode.OK if is_drained else ExitCode.DRAIN_TIMEOUT
+
+    def _on_signal(self) -> None:
+        if self.stop.is_set() and self._deadline is not None:
+            # Asked twice: whoever asks does not want to wait.
+            self._deadline.reschedule(asyncio.get_running_loop().time())
+        self.stop.set()
+
+    async def _run_all(self) -> bool:
+        try:
+            async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
+                self._deadline = deadline
+                running = [group.create_task(self._keep(service), name=service.name) for service in self._services]
+                watch = group.create_task(self._bound_the_drain(deadline))
+                await asyncio.wait(running)
+                watch.cancel()
+        except TimeoutError:
+            self._report(DrainOverrun(tuple(name for name, pulse in self.pulses.items() if pulse.is_running)))
+            return False
+        return True
+
+    async def _bound_the_drain(self, deadline: asyncio.Timeout) -> None:
+        await self.stop.wait()
+        self._report(Draining(self._grace_seconds))
+        deadline.reschedule(asyncio.get_running_loop().time() + self._grace_seconds)
+
+    async def _keep(self, service: Service) -> None:
+        pulse = self.pulses[service.name]
+        failures = 0
+        while not self.stop.is_set():
+            started_at = time.monotonic()
+            pulse.is_running, pulse.is_waiting = True, False
+            pulse.beat()
+            self._report(ServiceStarted(service.name))
+            try:
+                await service.run(self.stop, pulse)
+            except Exception as error:  # noqa: BLE001 - a bug in one service must not cut the others off mid-delivery
+                obstacle = _obstacle(error)
+                if obstacle is None:
+                    self._failures.append(error)
+                    self._report(ServiceFailed(service.name, error))
+                    self.stop.set()
+                    break
+                if isinstance(obstacle, Misconfigured) and not pulse.is_established:
+                    self._refusal = self._refusal or obstacle
+                    self.stop.set()
+                    break
+                failures = 1 if time.monotonic() - started_at > HEALTHY_AFTER_SECONDS else failures + 1
+                pulse.is_waiting = True
+                await self._wait(service, obstacle, failures)
+            else:
+                if service.ends_process:
+                    self.stop.set()
+                break
+        pulse.is_running = False
+
+    async def _wait(self, service: Service, error: OutboxError, failures: int) -> None:
+        pause_seconds = RESTART_BACKOFF.delay_seconds(failures, random.random())  # noqa: S311 - jitter, not a secret
+        self._report(ServiceWaiting(service.name, str(error), pause_seconds, isinstance(error, Misconfigured)))
+        await self.stop.pause(pause_seconds)
+
+
+def _obstacle(error: BaseException) -> OutboxError | None:
+    """Return what stands in a service's way, or None when at least one of the errors is a bug.
+
+    Task groups wrap what their tasks raise; what a person must act on is told before what passes by itself.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        obstacles = [_obstacle(part) for part in error.exceptions]
+        if None in obstacles:
+            return None
+        return min(
+            (part for part in obstacles if part is not None),
+            key=lambda part: not isinstance(part, Misconfigured),
+        )
+    return error if isinstance(error, (Unavailable, LeaseLost, Misconfigured, PublishNotConfirmed)) else None

@@ -1,0 +1,135 @@
+"""Lifecycle events as log lines. Never a payload, never a secret: a line holds what is listed here and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import assert_never
+
+import structlog
+
+from outbox.model import lifecycle as happened
+from outbox.model.lifecycle import Lifecycle
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+# These write frames and URLs at debug level, and repeat as warnings what we report ourselves.
+_LIBRARIES = ("aio_pika", "aiormq", "aiohttp", "asyncpg", "asyncio")
+
+
+def configure(*, style: str, level: str) -> None:
+    """Send logs to standard error.
+
+    Args:
+        style: "json" for programs, "console" for people.
+        level: "debug", "info", "warning" or "error".
+    """
+    for name in _LIBRARIES:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        if style == "json"
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *renderers,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+class LifecycleLog:
+    """Writes what happened; repeats of a state are written once."""
+
+    def __init__(self, program: str) -> None:
+        self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(program=program)
+        self._is_caught_up = False
+
+    def __call__(self, event: Lifecycle) -> None:
+        """Write one event."""
+        if isinstance(event, happened.CaughtUp):
+            if not self._is_caught_up:
+                self._log.info("caught up", stream=event.stream)
+            self._is_caught_up = True
+            return
+        if isinstance(event, happened.PagePublished):
+            self._is_caught_up = False
+        _write(self._log, event)
+
+
+def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None:  # noqa: C901, PLR0912 - one flat case for each event
+    match event:
+        case happened.ServiceStarted(service):
+            log.info("service started", service=service)
+        case happened.ServiceWaiting(service, reason, pause_seconds, needs_a_person):
+            write = log.error if needs_a_person else log.warning
+            write("service waiting", service=service, reason=reason, pause_seconds=round(pause_seconds, 2))
+        case happened.ServiceFailed(service, error):
+            log.error("service failed, this is a bug", service=service, exc_info=error)
+        case happened.Draining(grace_seconds):
+            log.info("draining", grace_seconds=grace_seconds)
+        case happened.DrainOverrun(busy):
+            log.error("drain took too long", busy=list(busy))
+        case happened.LeadTaken(stream, epoch, previous, timeline_changed_from):
+            log.info("lead taken", stream=stream, epoch=epoch, previous=previous)
+            if timeline_changed_from is not None:
+                log.warning(
+                    "the database has failed over since the cursor was saved; events that were published after the "
+                    "last replicated transaction may be unknown to it",
+                    stream=stream,
+                    timeline_before=timeline_changed_from,
+                )
+        case happened.StandingBy(stream):
+            log.info("standing by, another relay leads", stream=stream)
+        case happened.PagePublished(stream, events, last_sequence, oldest_age_seconds, confirm_seconds):
+            log.debug(
+                "page published",
+                stream=stream,
+                events=events,
+                last_sequence=last_sequence,
+                oldest_age_seconds=round(oldest_age_seconds, 4),
+                confirm_seconds=round(confirm_seconds, 4),
+            )
+        case happened.CaughtUp(stream):
+            log.debug("caught up", stream=stream)
+        case happened.EventRejected(stream, message_id, sequence, reason):
+            log.error("event rejected", stream=stream, event_id=message_id, sequence=sequence, reason=reason)
+        case happened.Unrouted(message_id, routing_key):
+            log.error("nobody has bound this event, parked", event_id=message_id, routing_key=routing_key)
+        case happened.CursorSaved(stream, position):
+            log.debug("cursor saved", stream=stream, position=position)
+        case happened.Accepted(flow, accepted, duplicates, dead):
+            write = log.warning if dead else log.debug
+            write("accepted", flow=flow, accepted=accepted, duplicates=duplicates, dead=dead)
+        case happened.LanesChanged(flow, held, fair_share, taken, in_doubt):
+            log.info("lanes", flow=flow, held=held, fair_share=fair_share, taken=taken, in_doubt=in_doubt)
+        case happened.AttemptEnded():
+            write = log.debug if event.state == "applied" else log.warning
+            write(
+                "attempt ended",
+                flow=event.flow,
+                event_id=event.message_id,
+                sequence=event.sequence,
+                attempt=event.attempt,
+                outcome=event.outcome,
+                state=event.state,
+                seconds=round(event.seconds, 4),
+                trace_id=_trace_id(event.traceparent),
+                reason=event.reason,
+            )
+        case happened.Parked(flow, message_id, sequence, state, reason):
+            log.error("parked", flow=flow, event_id=message_id, sequence=sequence, state=state, reason=reason)
+        case happened.SettleRefused(flow, results):
+            log.warning("results void, the lane has a new owner", flow=flow, results=results)
+        case happened.DeadLetterPublished(flow, message_id, reason):
+            log.error("dead letter", flow=flow, event_id=message_id, reason=reason)
+        case _:
+            assert_never(event)
+
+
+def _trace_id(traceparent: str | None) -> str | None:
+    return traceparent.split("-")[1] if traceparent else None

@@ -1,0 +1,161 @@
+"""Lifecycle events as Prometheus metrics: fixed names, no label that grows with the data, constant cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from outbox.model import lifecycle as happened
+from outbox.model.delivery import State
+from outbox.model.lifecycle import Lifecycle
+from outbox.model.outcome import OUTCOME_NAMES
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """The metrics of one process.
+
+    Args:
+        stream: the outbox stream, or None when this process runs no relay.
+        flows: the flows this process consumes; every label exists from the start, at zero.
+    """
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, *, stream: str | None, flows: Iterable[str]) -> None:
+        registry = self._registry = CollectorRegistry()
+        self._unpublished = _OldestUnpublished()
+        Gauge("outbox_build_info", "Version of the program.", ["version"], registry=registry).labels(
+            version("outbox-sidecar")
+        ).set(1)
+        self._leader = Gauge("outbox_relay_is_leader", "1 while this relay leads.", ["stream"], registry=registry)
+        oldest = Gauge(
+            "outbox_oldest_unpublished_age_seconds",
+            "How old an event may be that is committed and not confirmed. Grows while database or broker are away.",
+            ["stream"],
+            registry=registry,
+        )
+        self._published = Counter(
+            "outbox_published_events", "Events confirmed by the broker.", ["stream"], registry=registry
+        )
+        self._rejected = Counter(
+            "outbox_rejected_events", "Events that cannot become a message.", ["stream"], registry=registry
+        )
+        self._unrouted = Counter("outbox_unrouted_events", "Events that nobody has bound.", registry=registry)
+        self._confirm = Histogram(
+            "outbox_confirm_duration_seconds", "From sending a page to its last confirm.", ["stream"],
+            buckets=_SECONDS, registry=registry,
+        )  # fmt: skip
+        self._accepted = Counter("inbox_accepted_messages", "New messages taken.", ["flow"], registry=registry)
+        self._duplicates = Counter(
+            "inbox_duplicate_messages", "Messages that were known already.", ["flow"], registry=registry
+        )
+        self._attempts = Counter("inbox_attempts", "Calls, by how they ended.", ["flow", "outcome"], registry=registry)
+        self._settled = Counter(
+            "inbox_settled_deliveries", "Deliveries, by the state that a call or a decision brought them to.",
+            ["flow", "state"], registry=registry,
+        )  # fmt: skip
+        self._call = Histogram(
+            "inbox_call_duration_seconds", "Duration of calls to the target.", ["flow"],
+            buckets=_SECONDS, registry=registry,
+        )  # fmt: skip
+        self._void = Counter(
+            "inbox_void_results", "Results refused, because the lane had a new owner.", ["flow"], registry=registry
+        )
+        self._lanes = Gauge("inbox_lanes_held", "Lanes that this process holds.", ["flow"], registry=registry)
+        self._dead = Counter(
+            "inbox_dead_letters_published", "Copies in the dead-letter queue.", ["flow"], registry=registry
+        )
+        self._waits = Counter(
+            "outbox_service_waits", "How often a service could not work and was started again.", ["service"],
+            registry=registry,
+        )  # fmt: skip
+        if stream is not None:
+            oldest.labels(stream).set_function(self._unpublished.age_seconds)
+            for metric in (self._leader, self._published, self._rejected, self._confirm):
+                metric.labels(stream)
+        for flow in flows:
+            for metric in (self._accepted, self._duplicates, self._call, self._void, self._lanes, self._dead):
+                metric.labels(flow)
+            for outcome in OUTCOME_NAMES:
+                self._attempts.labels(flow, outcome)
+            for state in (State.APPLIED, State.RETRY, State.IN_DOUBT, State.DEAD):
+                self._settled.labels(flow, state)
+
+    def exposition(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def __call__(self, event: Lifecycle) -> None:
+        """Count one event. What has no metric is in the logs."""
+        match event:
+            case happened.LeadTaken():
+                self._leader.labels(event.stream).set(1)
+            case happened.StandingBy():
+                self._leader.labels(event.stream).set(0)
+                self._unpublished.is_leading = False
+            case happened.PagePublished():
+                self._published.labels(event.stream).inc(event.events)
+                self._confirm.labels(event.stream).observe(event.confirm_seconds)
+                self._unpublished.at_least(event.oldest_age_seconds)
+            case happened.CaughtUp():
+                self._unpublished.none()
+            case happened.EventRejected():
+                self._rejected.labels(event.stream).inc()
+            case happened.Unrouted():
+                self._unrouted.inc()
+            case happened.Accepted():
+                self._accepted.labels(event.flow).inc(event.accepted)
+                self._duplicates.labels(event.flow).inc(event.duplicates)
+                self._settled.labels(event.flow, State.DEAD).inc(event.dead)
+            case happened.LanesChanged():
+                self._lanes.labels(event.flow).set(event.held)
+                self._settled.labels(event.flow, State.IN_DOUBT).inc(event.in_doubt)
+            case happened.AttemptEnded():
+                self._attempts.labels(event.flow, event.outcome).inc()
+                self._settled.labels(event.flow, event.state).inc()
+                self._call.labels(event.flow).observe(event.seconds)
+            case happened.Parked():
+                self._settled.labels(event.flow, event.state).inc()
+            case happened.SettleRefused():
+                self._void.labels(event.flow).inc(event.results)
+            case happened.DeadLetterPublished():
+                self._dead.labels(event.flow).inc()
+            case happened.ServiceWaiting():
+                self._waits.labels(event.service).inc()
+                self._unpublished.lost(event.service)
+            case _:
+                pass
+
+
+class _OldestUnpublished:
+    """An upper bound that is true also while nobody can look: time since the last sight of an empty outbox."""
+
+    def __init__(self) -> None:
+        self.is_leading = False
+        self._age_seconds = 0.0
+        self._seen_at = time.monotonic()
+
+    def age_seconds(self) -> float:
+        if not self.is_leading:
+            # A standby cannot know; the leader's series is the one to watch.
+            return float("nan")
+        return self._age_seconds + (time.monotonic() - self._seen_at)
+
+    def at_least(self, age_seconds: float) -> None:
+        self.is_leading = True
+        self._age_seconds = age_seconds
+        self._seen_at = time.monotonic()
+
+    def none(self) -> None:
+        self.at_least(0.0)
+
+    def lost(self, service: str) -> None:
+        """The relay could not work: from now on the age grows, also when it never led before."""
+        if service == "relay":
+            self.is_leading = True

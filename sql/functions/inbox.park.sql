@@ -1,0 +1,31 @@
+create or replace function inbox.park(
+    wanted_flow text, me text, ids bigint[], epochs bigint[], states text[], reasons text[], reason_classes text[]
+)
+returns table (id bigint)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform from inbox.lane l
+      where l.flow = wanted_flow
+        and l.lane in (select d.lane from inbox.delivery d where d.id = any (ids))
+      order by l.lane for update;
+    return query
+        update inbox.delivery d
+           set state = r.state, due_at = null, reason = r.reason, reason_class = r.reason_class,
+               settled_at = case when r.state = 'dead' then clock_timestamp() end
+          from unnest(ids, epochs, states, reasons, reason_classes) r(id, epoch, state, reason, reason_class)
+          join inbox.lane l on l.flow = wanted_flow and l.owner = me and l.epoch = r.epoch
+                           and l.leased_until > clock_timestamp()
+         where d.id = r.id and d.flow = wanted_flow and d.lane = l.lane
+           and d.due_at is not null
+           and ((r.state = 'in_doubt' and d.state in ('in_doubt', 'retry') and d.first_sent_at is not null)
+                or (r.state = 'dead' and d.state in ('ready', 'retry') and d.first_sent_at is null))
+        returning d.id;
+end
+$$;
+comment on function inbox.park is
+    'Parks deliveries without a call: dead when nothing was ever sent, in_doubt (not due: a person decides) when something was. Locks the lanes it touches.';
+revoke all on function inbox.park from public;
+grant execute on function inbox.park to outbox_adapter;

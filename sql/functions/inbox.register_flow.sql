@@ -1,0 +1,18 @@
+create or replace function inbox.register_flow(wanted_flow text, lanes integer)
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not exists (select from inbox.lane l where l.flow = wanted_flow) then
+        insert into inbox.lane (flow, lane)
+        select wanted_flow, n from generate_series(0, lanes - 1) n
+        on conflict do nothing;
+    end if;
+    return (select count(*)::integer from inbox.lane l where l.flow = wanted_flow);
+end
+$$;
+comment on function inbox.register_flow is
+    'Creates the lanes of a flow once and returns how many it has. The number stays: changing it would let one key live in two lanes.';
+revoke all on function inbox.register_flow from public;
+grant execute on function inbox.register_flow to outbox_adapter;

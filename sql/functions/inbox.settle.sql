@@ -1,0 +1,78 @@
+create or replace function inbox.settle(
+    wanted_flow    text,
+    me             text,
+    ids            bigint[],
+    epochs         bigint[],
+    states         text[],
+    delays_seconds double precision[],
+    are_failures   boolean[],
+    are_unsent     boolean[],
+    outcomes       text[],
+    http_statuses  integer[],
+    external_ids   text[],
+    reasons        text[],
+    reason_classes text[]
+)
+returns table (id bigint)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    perform from inbox.lane l
+      where l.flow = wanted_flow
+        and l.lane in (select d.lane from inbox.delivery d where d.id = any (ids))
+      order by l.lane for update;
+    return query
+    with result as materialized (
+        select * from unnest(ids, epochs, states, delays_seconds, are_failures, are_unsent, outcomes, http_statuses,
+                             external_ids, reasons, reason_classes)
+               r(id, epoch, state, delay_seconds, is_failure, is_unsent, outcome, http_status, external_id, reason,
+                 reason_class)
+    ), settled as (
+        update inbox.delivery d
+           set state = r.state,
+               lane_epoch = null,
+               failures = d.failures + r.is_failure::integer,
+               due_at = case when r.state in ('retry', 'in_doubt')
+                             then clock_timestamp() + make_interval(secs => r.delay_seconds) end,
+               settled_at = case when r.state in ('applied', 'dead') then clock_timestamp() end,
+               -- A first call that never left leaves nothing to be in doubt about.
+               first_sent_at = case when r.is_unsent and d.first_sent_at >= d.began_at and r.state = 'retry'
+                                    then null else d.first_sent_at end,
+               request_sha256 = case when r.is_unsent and d.first_sent_at >= d.began_at and r.state = 'retry'
+                                     then null else d.request_sha256 end,
+               external_id = coalesce(r.external_id, d.external_id),
+               reason = r.reason,
+               reason_class = r.reason_class
+          from result r
+          join inbox.lane l on l.flow = wanted_flow and l.owner = me and l.epoch = r.epoch
+         where d.id = r.id and d.flow = wanted_flow and d.lane = l.lane
+           and d.state = 'applying' and d.lane_epoch = r.epoch
+        returning d.id, d.attempt, d.began_at, d.key, d.sequence, d.state
+    ), logged as (
+        insert into inbox.attempt (delivery_id, attempt, began_at, http_status, owner, outcome, external_id, reason)
+        select s.id, s.attempt, s.began_at, r.http_status, me, r.outcome, r.external_id, r.reason
+          from settled s join result r using (id)
+    ), promoted as (
+        update inbox.delivery d
+           set state = 'ready', due_at = clock_timestamp()
+          from (select next.id
+                  from settled s
+                 cross join lateral (
+                       select n.id, n.state from inbox.delivery n
+                        where n.flow = wanted_flow and n.key = s.key and n.state not in ('applied', 'skipped')
+                          and n.id <> s.id
+                        order by n.sequence
+                        limit 1
+                       ) next
+                 where s.state = 'applied' and s.key is not null and next.state = 'blocked') head
+         where d.id = head.id
+    )
+    select s.id from settled s;
+end
+$$;
+comment on function inbox.settle is
+    'Ends attempts: new state, attempt log, and the next delivery of a finished key becomes ready. Returns what was settled; a result that is missing came from an owner that has lost its lane and is void. Locks the lanes it touches.';
+revoke all on function inbox.settle from public;
+grant execute on function inbox.settle to outbox_adapter;

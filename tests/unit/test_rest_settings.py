@@ -1,0 +1,106 @@
+import pytest
+from pydantic import ValidationError
+
+from adapters.registry import ADAPTERS
+from adapters.rest import RestAdapter, build
+from adapters.rest_settings import RestSettings
+from outbox.model.adapter import Adapter, IdempotencyKey, NoRecovery
+from outbox.model.connection import Connection
+from outbox.model.errors import Misconfigured
+
+OPERATIONS: dict[str, object] = {"order.confirmed": {"method": "POST", "path": "/deals", "external_id": "deal.id"}}
+CONNECTION = Connection(base_url="https://crm.example.com")
+
+
+def test_the_documented_block_is_read() -> None:
+    settings = RestSettings.model_validate(
+        {
+            "idempotency": {"header": "Idempotency-Key", "window": "24h", "margin": "60s", "quoted": False},
+            "operations": OPERATIONS,
+            "headers": {"X-Source": "erp"},
+            "statuses": {409: "retry", "5xx": "retry"},
+        }
+    )
+
+    assert settings.idempotency is not None
+    assert settings.idempotency.window == 86_400
+    assert settings.statuses == {"409": "retry", "5xx": "retry"}
+    assert settings.operations["order.confirmed"].external_id == "deal.id"
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"operations": {}}, "at least 1"),
+        ({"operations": {"a": {"method": "GET", "path": "/"}}}, "POST"),
+        ({"operations": {"a": {"method": "POST", "path": "deals"}}}, "starts with /"),
+        ({"operations": {"a": {"method": "POST", "path": "/deals?x=1"}}}, "URL characters only"),
+        ({"operations": {"a": {"method": "POST", "path": "/deals#x"}}}, "URL characters only"),
+        ({"operations": {"a": {"method": "POST", "path": "/a/../b"}}}, "no . or .. segments"),
+        ({"operations": {"a": {"method": "POST", "path": "/a/{}"}}}, "not a dotted field name"),
+        ({"operations": {"a": {"method": "POST", "path": "/a/{b..c}"}}}, "not a dotted field name"),
+        ({"operations": {"a": {"method": "POST", "path": "/a/{b"}}}, "URL characters only"),
+        ({"operations": {"a": {"method": "POST", "path": "/a", "external_id": "a."}}}, "pattern"),
+        ({"idempotency": {"window": "1m"}}, "margin (60 s) must be shorter than window (60 s)"),
+        ({"idempotency": {"window": ".inf"}}, "duration"),
+        ({"idempotency": {"window": float("inf")}}, "finite"),
+        ({"idempotency": {"window": "1h", "header": "Host"}}, "set by the adapter or the connection"),
+        ({"headers": {"authorization": "Bearer x"}}, "set by the adapter or the connection"),
+        ({"headers": {"Content-Length": "1"}}, "set by the adapter or the connection"),
+        ({"headers": {"X Source": "erp"}}, "pattern"),
+        ({"headers": {"X-Source:": "erp"}}, "pattern"),
+        ({"headers": {"X-Source": "erp\r\nX-Evil: 1"}}, "pattern"),
+        ({"headers": {"X-Source": "erp\n"}}, "pattern"),
+        ({"headers": {"X-A": "1", "x-a": "2"}}, "set twice: x-a"),
+        (
+            {"headers": {"idempotency-key": "1"}, "idempotency": {"window": "1h"}},
+            "set twice: idempotency-key",
+        ),
+        ({"statuses": {"600": "retry"}}, "pattern"),
+        ({"statuses": {"4x": "retry"}}, "pattern"),
+        ({"statuses": {"409": "accepted"}}, "already_applied"),
+        ({"retries": 3}, "Extra inputs"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(changed: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        RestSettings.model_validate({"operations": OPERATIONS} | changed)
+
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("connection", "problem"),
+    [
+        ({"base_url": "https://user:pw@crm.example.com"}, "holds credentials"),
+        ({"base_url": "https://:80"}, "no valid host and port"),
+        ({"base_url": "https://crm:99999"}, "no valid host and port"),
+        ({"base_url": "https://[::1"}, "no valid host and port"),
+        ({"base_url": "https://crm", "bearer": "token\n"}, "bearer is empty or holds white space"),
+        ({"base_url": "https://crm", "bearer": ""}, "bearer is empty or holds white space"),
+        ({"base_url": "https://crm", "bearer": "tökén"}, "bearer is empty or holds white space"),
+    ],
+)
+def test_a_connection_that_cannot_work_is_refused_without_its_secrets(connection: dict[str, str], problem: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        build(RestSettings.model_validate({"operations": OPERATIONS}), Connection.model_validate(connection))
+
+    assert problem in caught.value.problem
+    assert not any(secret in str(caught.value) for secret in ("pw", "tök"))
+
+
+def test_recovery_is_the_configured_window_or_none() -> None:
+    with_key = _build({"idempotency": {"window": "24h", "margin": "5m"}})
+
+    assert with_key.recovery("order.confirmed") == IdempotencyKey(window_seconds=86_400, margin_seconds=300)
+    assert _build({}).recovery("order.confirmed") == NoRecovery()
+
+
+def test_the_registry_makes_adapters_by_name() -> None:
+    adapter: Adapter = ADAPTERS["rest"].create({"operations": OPERATIONS}, CONNECTION)
+
+    assert isinstance(adapter, RestAdapter)
+
+
+def _build(settings: dict[str, object]) -> RestAdapter:
+    return build(RestSettings.model_validate({"operations": OPERATIONS} | settings), CONNECTION)
