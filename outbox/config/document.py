@@ -100,7 +100,7 @@ def _compose(text: str) -> Node | None:
         parts = [part for part in (error.context, error.problem) if part]
         problem = _QUOTED.sub("…", ", ".join(parts))
         raise UnreadableError(f"not valid YAML: {problem}", _mark_position(error.problem_mark)) from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         # The scanner turns escapes such as "\UFFFFFFFF" into characters without a check.
         raise UnreadableError("not valid YAML: an escape that is no character", None) from error
 

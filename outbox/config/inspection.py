@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from outbox.config.draft import Draft
-from outbox.config.expected import Expected, expected_in, is_number, is_secret
+from outbox.config.expected import Expected, Kind, expected_in, is_number, is_secret
 from outbox.config.problems import Finding, KeyPath
 from outbox.config.references import FILE_PREFIX, UnreadableFileError, read_secret
 from outbox.config.sentences import must_be
@@ -42,11 +42,17 @@ def _inspected(draft: Draft, expected: list[Expected], value: object, path: KeyP
         return _secret(draft, value, path)
     if isinstance(value, str) and path in draft.substituted:
         draft.secrets.add(value)
-    elif expected:
+    elif expected and not any(one.kind in {Kind.MAPPING, Kind.LIST} for one in expected):
+        # Text where a mapping or a list belongs may be a secret that belongs inside.
         draft.showable.add(path)
+    if not is_number(expected) or draft.is_broken(path):
+        return value
     # The models read true as 1, which nobody means.
-    if is_number(expected) and (isinstance(value, bool) or len(str(value)) > _MAX_NUMBER_CHARACTERS):
+    if isinstance(value, bool):
         draft.find(Finding(path, must_be(expected, value), is_about_value=True))
+    elif len(str(value)) > _MAX_NUMBER_CHARACTERS:
+        draft.find(Finding(path, must_be(expected, value), is_about_value=True))
+        return None
     return value
 
 

@@ -160,7 +160,7 @@ PROBLEM_OF_CHANGE = {
         "for example order.confirmed"
     ),
     ("[order.confirmed, 'stock.*.#']", "order.confirmed"): (
-        "outbox.yaml:13:5 flows.orders-to-crm.events=order.confirmed: must be a list"
+        "outbox.yaml:13:5 flows.orders-to-crm.events: must be a list"
     ),
     (", technical: it@example.com", ""): (
         "outbox.yaml:12:5 flows.orders-to-crm.owner.technical: required; must be text"
@@ -209,8 +209,8 @@ flows:
     environ = {"OUTBOX_HTTP_PORT": "eighty", "OUTBOX_PG_ULR": "postgresql://a:b@c", "OUTBOX_AMQP_URL": "http://a:b@c"}
     assert problems_of(text, tmp_path, environ) == [
         (
-            "outbox.yaml:1:1 rabbitmq.confirm_timeout: is 30s unless set, but must be greater than 2 x heartbeat (20s), "
-            "for example 1m"
+            "outbox.yaml:1:1 rabbitmq.confirm_timeout: is 30s unless set, "
+            "but must be greater than 2 x heartbeat (20s), for example 1m"
         ),
         "outbox.yaml:1:28 rabbitmq.prefech: unknown key; did you mean 'prefetch'?",
         "outbox.yaml:4:32 connections.crm.bearer: the environment variable NOPE is not set",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from outbox.config.problems import ConfigProblems
 from outbox.config.references import MAX_SECRET_BYTES
 from tests.unit.config_cases import COMPLETE, URLS, problems_of, settings_of
 
@@ -44,7 +46,7 @@ WRONG_PLACES = {
     "referenced choice": "log: {level: '${SECRET}'}",
     "referenced mapping": "log: ${SECRET}",
     "referenced event": "flows: {f: {description: d, events: ['a b ${SECRET}'], adapter: {}}}",
-    "referenced adapter": "flows: {f: {description: d, events: [e], adapter: {use: '${SECRET}', connection: '${SECRET}'}}}",
+    "referenced adapter": "flows: {f: {adapter: {use: '${SECRET}', connection: '${SECRET}X'}}}",
 }
 WRONG_ADAPTERS = {
     "short key": "signing_key: CAN",
@@ -103,8 +105,12 @@ def test_a_secret_in_a_wrong_variable_is_not_in_the_message(variable: str, url: 
     assert CANARY not in "\n".join(problems)
 
 
-def test_the_text_and_the_causes_of_the_error_hold_no_secret(tmp_path: Path) -> None:
-    assert CANARY not in str(problems_of(COMPLETE.replace("use: rest", "use: odoo"), tmp_path, _environ()))
+def test_the_whole_traceback_holds_no_secret(tmp_path: Path) -> None:
+    text = COMPLETE.replace("s3cret-password", f"[{CANARY}]").replace("path: /deals", "window: ${SECRET}")
+    with pytest.raises(ConfigProblems) as caught:
+        settings_of(text, tmp_path, {**_environ(), "OUTBOX_PG_URL": f"x://u:{CANARY}@h"})
+    assert len(caught.value.problems) == 4
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_secret_is_read_from_a_file_without_its_last_newline(tmp_path: Path) -> None:
