@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 
 import orjson
@@ -11,6 +11,12 @@ import orjson
 from outbox.model.errors import MappingError
 
 MAX_MESSAGE_CHARACTERS = 200
+
+# What a target says is searched for what it was sent. Shorter values are codes and flags (EUR, new, 42): blotting
+# them out would hide nothing and make messages unreadable.
+_MIN_TOLD_CHARACTERS = 4
+# Characters to search times values to search for: some milliseconds. Beyond that nothing is quoted.
+_MAX_SEARCH = 20_000_000
 
 # Where targets commonly put a sentence for people, the most telling first.
 _MESSAGE_FIELDS = ("message", "detail", "error", "title")
@@ -56,10 +62,19 @@ def dig(document: object, path: str) -> object:
     return found
 
 
-def message(body: bytes | None, secrets: Iterable[str]) -> str:
+def told(document: object) -> frozenset[str]:
+    """Return what an answer could repeat of a document that was sent: its texts and numbers, but for the shortest."""
+    return frozenset(text for text in _leaves(document) if len(text.strip()) >= _MIN_TOLD_CHARACTERS)
+
+
+def message(body: bytes | None, hidden: Collection[str]) -> str:
     """Return what an error answer says for people, one short line, or an empty string.
 
     Only known fields are quoted, for the rest of an answer may repeat what was sent to it.
+
+    Args:
+        body: the answer's.
+        hidden: secrets, and what was sent: none of it is quoted.
     """
     if not body:
         return ""
@@ -74,17 +89,34 @@ def message(body: bytes | None, secrets: Iterable[str]) -> str:
         for name in _MESSAGE_FIELDS:
             text = candidate.get(name)
             if isinstance(text, str) and text.strip():
-                return one_line(text, secrets, max_characters=MAX_MESSAGE_CHARACTERS)
+                is_searchable = len(text) * len(hidden) <= _MAX_SEARCH
+                return one_line(text, hidden, max_characters=MAX_MESSAGE_CHARACTERS) if is_searchable else ""
     return ""
 
 
-def one_line(text: str, secrets: Iterable[str], *, max_characters: int) -> str:
-    """Make a stranger's text fit for a log line: no secrets, no control characters, not long."""
-    # Before the cut, which could leave the better half of a secret standing.
-    for secret in secrets:
+def one_line(text: str, hidden: Iterable[str], *, max_characters: int) -> str:
+    """Make a stranger's text fit for a log line: nothing that must stay hidden, no control characters, not long."""
+    # Before the cut, and the longest first: otherwise the better half of a secret could be left standing.
+    for secret in sorted(hidden, key=len, reverse=True):
         text = text.replace(secret, "***")
     line = "".join(character if character.isprintable() else " " for character in text).strip()
     return line if len(line) <= max_characters else line[: max_characters - 1] + "…"
+
+
+def _leaves(document: object) -> Iterator[str]:
+    pending = [document]
+    while pending:
+        match pending.pop():
+            case dict() as members:
+                pending.extend(members.values())
+            case list() as members:
+                pending.extend(members)
+            case str() as text:
+                yield text
+            case None | bool():
+                pass
+            case number:
+                yield str(number)
 
 
 def _exact_number(value: object) -> orjson.Fragment:

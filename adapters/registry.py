@@ -30,7 +30,6 @@ class AdapterKind:
 
         Raises:
             pydantic.ValidationError: the settings are wrong.
-            Misconfigured: the connection cannot work.
         """
         return self.build(self.settings.model_validate(settings), connection)
 

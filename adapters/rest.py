@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from adapters import path_template
 from adapters.answers import Answer
@@ -15,7 +15,7 @@ from adapters.rest_settings import Operation, RestSettings
 from outbox.model.adapter import Delivery, IdempotencyKey, NoRecovery, RecoveryStrategy, Request
 from outbox.model.connection import Connection
 from outbox.model.envelope import TRACEPARENT, is_traceparent
-from outbox.model.errors import MappingError, Misconfigured
+from outbox.model.errors import MappingError
 from outbox.model.outcome import Receipt
 
 _ANY_TYPE = "*"
@@ -27,9 +27,10 @@ _KEY_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestRequest(Request):
-    """A rendered call that remembers its operation, by which the answer is judged."""
+    """A rendered call that remembers by what its answer is judged: its operation, and what it tells the target."""
 
     operation: Operation
+    document: Mapping[str, object] = field(repr=False)
 
 
 class RestAdapter:
@@ -73,6 +74,7 @@ class RestAdapter:
             body=body,
             headers=headers,
             operation=operation,
+            document=delivery.document,
         )
 
     async def send(self, request: Request, *, traceparent: str | None) -> Receipt:
@@ -111,41 +113,19 @@ class RestAdapter:
         return operation
 
     def _call(self, request: RestRequest) -> Call:
-        path = urlsplit(request.url).path[:_MAX_PATH_CHARACTERS]
         return Call(
-            label=f"{request.method} {path}",
+            label=f"{request.method} {request.operation.path[:_MAX_PATH_CHARACTERS]}",
             is_repeatable=self._settings.idempotency is not None,
             addresses_record=path_template.has_placeholder(request.operation.path),
             external_id=request.operation.external_id,
             statuses=self._settings.statuses,
             secrets=self._secrets,
+            document=request.document,
         )
 
 
 def build(settings: RestSettings, connection: Connection) -> RestAdapter:
-    """Return an adapter for a flow.
-
-    Raises:
-        Misconfigured: the connection's address or credentials cannot work.
-    """
-    try:
-        address = urlsplit(connection.base_url)
-        is_usable = bool(address.hostname) and (address.port is None or address.port > 0)
-    except ValueError:
-        is_usable = False
-    if not is_usable:
-        raise Misconfigured(
-            "connection: base_url has no valid host and port", "write https://host or https://host:port"
-        )
-    if "@" in address.netloc:
-        # It would be part of every request's address, which is hashed, logged and quoted.
-        raise Misconfigured("connection: base_url holds credentials", "move them out of base_url, to `bearer`")
-    bearer = connection.bearer.get_secret_value() if connection.bearer is not None else "x"
-    if not all("!" <= character <= "~" for character in bearer) or not bearer:
-        raise Misconfigured(
-            "connection: bearer is empty or holds white space or characters outside ASCII",
-            "check the token; a file with a token often ends in a line break",
-        )
+    """Return an adapter for a flow."""
     return RestAdapter(settings, connection)
 
 

@@ -8,7 +8,7 @@ from typing import assert_never
 from urllib.parse import urlsplit
 
 from adapters.answers import Answer, Fault, NoAnswer
-from adapters.json_text import MISSING, decode, dig, message, one_line
+from adapters.json_text import MISSING, decode, dig, message, one_line, told
 from adapters.rest_settings import StatusWord
 from adapters.retry_after import retry_after_seconds
 from outbox.model.outcome import (
@@ -38,9 +38,10 @@ _HTML = ("text/html", "application/xhtml+xml")
 class Call:
     """What must be known of a call to judge its answer.
 
-    ``label`` is method and path, for reasons. ``is_repeatable`` says that the target recognises a second
-    request; ``addresses_record`` that the path names one record rather than a collection. ``secrets`` never
-    appear in a reason.
+    ``label`` is the method and the path as it is configured, for reasons: a filled path would hold parts of the
+    payload. ``is_repeatable`` says that the target recognises a second request; ``addresses_record`` that the path
+    names one record rather than a collection. ``secrets`` never appear in a reason, nor does what the target
+    repeats of the ``document`` that was sent.
     """
 
     label: str
@@ -49,6 +50,7 @@ class Call:
     external_id: str | None = None
     statuses: Mapping[str, StatusWord] = field(default_factory=dict)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    document: object = field(default=None, repr=False)
 
 
 def classify(answer: Answer, call: Call) -> Outcome:
@@ -202,7 +204,7 @@ def _server_error(answer: Answer, call: Call) -> Outcome:
 
 
 def _reason(answer: Answer, call: Call) -> str:
-    quoted = message(answer.body, call.secrets)
+    quoted = message(answer.body, {*call.secrets, *told(call.document)})
     return f"{call.label}: answered {answer.status}" + (f": {quoted}" if quoted else "")
 
 

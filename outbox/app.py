@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from collections.abc import Callable
@@ -65,7 +66,8 @@ def rabbit_server(settings: Settings) -> RabbitServer:
     """Return where the broker is."""
     return RabbitServer(
         settings.rabbitmq.url.get_secret_value(),
-        int(settings.rabbitmq.heartbeat),
+        # The protocol has whole seconds; a shorter one than asked for would cut healthy connections.
+        math.ceil(settings.rabbitmq.heartbeat),
         settings.rabbitmq.connect_timeout,
         settings.rabbitmq.confirm_timeout,
     )

@@ -8,6 +8,7 @@ import contextlib
 import socket
 import struct
 from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 from types import TracebackType
 from typing import Self
@@ -39,11 +40,12 @@ class TcpProxy:
         self.target_port = target_port
         self.host = host
         self.forwarded_bytes: Counter[Direction] = Counter()
+        self.held_bytes: Counter[Direction] = Counter()
         self.connections_total = 0
         self._links: set[_Link] = set()
         self._budgets: dict[Direction, _Budget] = {}
         self._serving = 0
-        self._is_stalled = False
+        self._stalled: set[Direction] = set()
         self._is_closed = False
         self._changes = Changes()
         self._server: asyncio.Server | None = None
@@ -95,17 +97,17 @@ class TcpProxy:
         self._budgets[direction] = budget
         return budget.spent
 
-    def stall(self) -> None:
-        """Freeze: connections stay open and are accepted, but no byte and no close is forwarded."""
-        self._is_stalled = True
+    def stall(self, *directions: Direction) -> None:
+        """Freeze one direction, or both: connections stay open and are accepted, no byte and no close is forwarded."""
+        self._stalled.update(directions or Direction)
         for link in self._links:
-            link.stall()
+            link.stall(self._stalled)
 
     def resume(self) -> None:
         """End ``stall``: everything held back goes on its way."""
-        self._is_stalled = False
+        self._stalled.clear()
         for link in self._links:
-            link.flowing.set()
+            link.flow()
 
     def refuse(self) -> None:
         """Refuse new connections as a stopped server does; open ones stay."""
@@ -122,9 +124,14 @@ class TcpProxy:
         """Wait until ``count`` connections in all have reached the target since the proxy began."""
         await self._changes.until(lambda: self.connections_total >= count, within_seconds=within_seconds)
 
+    async def holds(self, direction: Direction, *, within_seconds: float = 30.0) -> None:
+        """Wait until a stall holds bytes back that were sent in this direction."""
+        await self._changes.until(lambda: self.held_bytes[direction] > 0, within_seconds=within_seconds)
+
     async def _serve(self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter) -> None:
         self._serving += 1
-        link = _Link(client_writer, is_stalled=self._is_stalled)
+        link = _Link(client_writer)
+        link.stall(self._stalled)
         self._links.add(link)
         try:
             await self._connect_and_forward(link, client_reader)
@@ -160,16 +167,26 @@ class TcpProxy:
     ) -> None:
         try:
             while chunk := await reader.read(_CHUNK_BYTES):
-                await link.flowing.wait()
+                await self._hold(link, chunk, direction)
                 if link.is_cut:
                     continue  # what the receiver of an exact cut still says goes nowhere
                 await self._forward(link, chunk, writer, direction)
-            await link.flowing.wait()
+            await link.flowing[direction].wait()
             if not link.is_cut:
                 writer.write_eof()
         except OSError:
             # One side reset its connection, so the other side is told in the same way.
             link.cut()
+
+    async def _hold(self, link: "_Link", chunk: bytes, direction: Direction) -> None:
+        if link.flowing[direction].is_set():
+            return
+        self.held_bytes[direction] += len(chunk)
+        self._changes.notify()
+        try:
+            await link.flowing[direction].wait()
+        finally:
+            self.held_bytes[direction] -= len(chunk)
 
     async def _forward(self, link: "_Link", chunk: bytes, writer: asyncio.StreamWriter, direction: Direction) -> None:
         budget = self._budgets.get(direction)
@@ -202,33 +219,37 @@ class _Budget:
 class _Link:
     """One client's connection and its connection to the target."""
 
-    def __init__(self, client: asyncio.StreamWriter, *, is_stalled: bool) -> None:
+    def __init__(self, client: asyncio.StreamWriter) -> None:
         self.client = client
         self.target: asyncio.StreamWriter | None = None
         self.is_cut = False
-        self.flowing = asyncio.Event()
-        if not is_stalled:
-            self.flowing.set()
+        self.flowing = {direction: asyncio.Event() for direction in Direction}
+        self.flow()
         _flush_at_drain(client)
 
     def reached(self, target: asyncio.StreamWriter) -> None:
         self.target = target
         _flush_at_drain(target)
 
-    def stall(self) -> None:
+    def stall(self, directions: Iterable[Direction]) -> None:
         if not self.is_cut:
-            self.flowing.clear()
+            for direction in directions:
+                self.flowing[direction].clear()
+
+    def flow(self) -> None:
+        for flowing in self.flowing.values():
+            flowing.set()
 
     def cut(self) -> None:
         self.is_cut = True
-        self.flowing.set()
+        self.flow()
         for writer in self._writers():
             _reset(writer)
 
     def cut_all_but(self, receiver: asyncio.StreamWriter) -> None:
         """Reset the sender; the receiver keeps what it was sent, which a reset could take from its socket."""
         self.is_cut = True
-        self.flowing.set()
+        self.flow()
         for writer in self._writers():
             if writer is not receiver:
                 _reset(writer)

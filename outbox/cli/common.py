@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn, TypeVar
 import typer
 import uvloop
 from rich.console import Console
+from rich.markup import escape
 
 from adapters.registry import ADAPTERS
 from outbox.config.load import load
@@ -53,15 +54,11 @@ def run(work: Callable[[], Coroutine[None, None, T]]) -> T:
 
 def fail(error: OutboxError) -> NoReturn:
     """Print an error and end with its exit code."""
-    errors.print(f"[bold red]error:[/] {_escaped(str(error))}")
+    errors.print(f"[bold red]error:[/] {escape(str(error))}")
     raise typer.Exit(error.exit_code)
 
 
 def usage_problem(text: str) -> NoReturn:
     """End because of how the command was called."""
-    errors.print(f"[bold red]error:[/] {_escaped(text)}")
+    errors.print(f"[bold red]error:[/] {escape(text)}")
     raise typer.Exit(ExitCode.USAGE)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")

@@ -54,9 +54,8 @@ def _migrate(
         output.print(f"schema version {report.version}: nothing to do")
     else:
         done = "would be applied" if dry_run else "applied"
-        output.print(
-            f"schema version {report.version}: {len(report.applied)} migrations and {len(report.replaced)} functions {done}"
-        )
+        counts = f"{len(report.applied)} migrations and {len(report.replaced)} functions"
+        output.print(f"schema version {report.version}: {counts} {done}")
 
 
 def _emit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from outbox.app import STREAM, postgres_server
@@ -87,7 +88,7 @@ def _flow_table(flows: list[FlowStatus]) -> Table:
             *(_count(n) for n in (flow.ready, flow.applying, flow.retry, flow.in_doubt, flow.blocked, flow.dead)),
             _age(flow.oldest_due_age_seconds),
             f"{flow.lanes_leased}/{flow.lanes}",
-            (flow.last_reason or "").replace("[", "\\["),
+            escape(flow.last_reason or ""),
         )
     return table
 

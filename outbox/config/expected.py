@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -33,6 +34,7 @@ class Kind(StrEnum):
     UNKNOWN = "another value"
 
 
+_CREDENTIAL_NAME = re.compile(r"key|token|secret|cookie|auth|passw|signature|credential", re.IGNORECASE)
 _NUMBERS = frozenset({Kind.DURATION, Kind.SIZE, Kind.INTEGER, Kind.DECIMAL})
 # A unit is what people forget.
 _USUAL_EXAMPLES = {Kind.DURATION: "30s", Kind.SIZE: "256KiB"}
@@ -145,6 +147,14 @@ def keys_of(expected: list[Expected]) -> list[str]:
 def is_secret(expected: list[Expected]) -> bool:
     """Say whether a value at this place must never be shown."""
     return any(one.kind is Kind.SECRET for one in expected)
+
+
+def is_credential_name(key: str) -> bool:
+    """Say whether a key that people choose, such as the name of a header, names a credential.
+
+    The author of a model marks its secrets by their type; nobody can do that for a free key.
+    """
+    return _CREDENTIAL_NAME.search(key) is not None
 
 
 def is_number(expected: list[Expected]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from outbox.config.draft import Draft
-from outbox.config.expected import Expected, Kind, expected_in, is_number, is_secret
+from outbox.config.expected import Expected, Kind, expected_in, is_credential_name, is_number, is_secret, keys_of
 from outbox.config.problems import Finding, KeyPath
 from outbox.config.references import FILE_PREFIX, UnreadableFileError, read_secret
 from outbox.config.sentences import must_be
@@ -33,6 +33,9 @@ def inspected_sections(
 
 def _inspected(draft: Draft, expected: list[Expected], value: object, path: KeyPath) -> object:
     if isinstance(value, dict):
+        for key, child in value.items():
+            if isinstance(child, str) and not keys_of(expected) and is_credential_name(key):
+                draft.secrets.add(child)
         return {key: _inspected(draft, expected_in(expected, key), child, (*path, key)) for key, child in value.items()}
     if isinstance(value, list):
         return [
@@ -40,7 +43,7 @@ def _inspected(draft: Draft, expected: list[Expected], value: object, path: KeyP
         ]
     if is_secret(expected):
         return _secret(draft, value, path)
-    if isinstance(value, str) and path in draft.substituted:
+    if isinstance(value, str) and (path in draft.substituted or value in draft.secrets):
         draft.secrets.add(value)
     elif expected and not any(one.kind in {Kind.MAPPING, Kind.LIST} for one in expected):
         # Text where a mapping or a list belongs may be a secret that belongs inside.

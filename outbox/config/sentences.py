@@ -80,7 +80,7 @@ def _finding(draft: Draft, subject: Subject, detail: ErrorDetails, path: KeyPath
         case "missing":
             return Finding(whole, _required(draft, expected, whole))
         case _ if _KEY_MARK in detail["loc"]:
-            return Finding(whole, str(_context(detail).get("sentence", "must not have this name")))
+            return Finding(whole, _own_sentence(detail, []) or _foreign_sentence(draft, detail, is_open=True))
         case "literal_error":
             choices = [choice for one in expected for choice in one.choices]
             suggestion = did_you_mean(value, choices) if whole in draft.showable else None

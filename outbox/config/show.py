@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import yaml
 from pydantic import BaseModel, SecretStr
 
-from outbox.config.expected import Expected, Kind, expected_in, is_secret
+from outbox.config.expected import Expected, Kind, expected_in, is_credential_name, is_secret
 from outbox.config.flows import AdapterChoice
 from outbox.config.quantities import bytes_text, seconds_text
 from outbox.config.scalars import AmbiguousScalarError, plain_scalar
@@ -67,7 +67,12 @@ def _shown(value: object, expected: list[Expected]) -> object:
         case BaseModel():
             return _fields(value)
         case Mapping():
-            return {str(key): _shown(child, expected_in(expected, str(key))) for key, child in value.items()}
+            return {
+                str(key): MASK
+                if isinstance(child, str) and is_credential_name(str(key))
+                else _shown(child, expected_in(expected, str(key)))
+                for key, child in value.items()
+            }
         case list() | tuple() | set() | frozenset():
             return [_shown(child, expected_in(expected, index)) for index, child in enumerate(value)]
         case None | bool():

@@ -17,7 +17,7 @@ from typing import Protocol
 from outbox.inbox.decide import Call, decide
 from outbox.inbox.lanes import LaneHolder, LaneSession, Ownership
 from outbox.model.adapter import Adapter
-from outbox.model.delivery import RetryPolicy, settle
+from outbox.model.delivery import RetryPolicy, State, settle
 from outbox.model.inbox import Beginning, DueDelivery, Parking, Result
 from outbox.model.lifecycle import AttemptEnded, Parked, Report, SettleRefused
 from outbox.model.mapping import Map
@@ -170,6 +170,7 @@ class Applier:
             failures=call.due.failures,
             policy=self._settings.policy,
             jitter=random.random(),  # noqa: S311 - jitter, not a secret
+            was_in_doubt=call.due.state is State.IN_DOUBT,
         )
         result = Result(
             call.due.id,

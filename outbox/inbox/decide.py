@@ -58,7 +58,7 @@ def _again(call: Call, sent_age_seconds: float, adapter: Adapter) -> Call | Park
     due = call.due
     is_same_request = due.request_sha256 == call.request_sha256
     if due.state is not State.IN_DOUBT and is_same_request:
-        # The last answer was definite: it was not done, so trying again needs no strategy.
+        # Every answer so far was definite: it was not done, so trying again needs no strategy.
         return call
     verdict = may_send_again(
         adapter.recovery(due.type), sent_age_seconds=sent_age_seconds, is_same_request=is_same_request

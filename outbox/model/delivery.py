@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
 
@@ -60,8 +60,19 @@ class Settlement:
     reason_class: str | None = None
 
 
-def settle(outcome: Outcome, *, attempt: int, failures: int, policy: RetryPolicy, jitter: float) -> Settlement:
+def settle(
+    outcome: Outcome,
+    *,
+    attempt: int,
+    failures: int,
+    policy: RetryPolicy,
+    jitter: float,
+    was_in_doubt: bool = False,
+) -> Settlement:
     """Decide what an outcome makes of a delivery.
+
+    A doubt outlives every answer that only speaks of the latest try: "too many requests" does not say whether the
+    try before it took effect. Such a delivery stays in doubt, so that its window is checked before each new try.
 
     Args:
         outcome: how the attempt ended.
@@ -69,7 +80,24 @@ def settle(outcome: Outcome, *, attempt: int, failures: int, policy: RetryPolicy
         failures: how often the message itself has failed before.
         policy: the flow's retry policy.
         jitter: a number in [0, 1].
+        was_in_doubt: an earlier try may have taken effect.
     """
+    settlement = _settle(outcome, attempt=attempt, failures=failures, policy=policy, jitter=jitter)
+    if not was_in_doubt:
+        return settlement
+    if settlement.state is State.RETRY:
+        return replace(settlement, state=State.IN_DOUBT)
+    if settlement.state is State.DEAD and isinstance(outcome, Retry):
+        return replace(
+            settlement,
+            state=State.IN_DOUBT,
+            delay_seconds=None,
+            reason=f"an earlier try may have been applied, and the tries are used up: {settlement.reason}",
+        )
+    return settlement
+
+
+def _settle(outcome: Outcome, *, attempt: int, failures: int, policy: RetryPolicy, jitter: float) -> Settlement:
     pause = policy.backoff.delay_seconds(attempt, jitter)
     match outcome:
         case Applied(external_id) | AlreadyApplied(external_id):

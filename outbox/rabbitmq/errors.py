@@ -42,7 +42,7 @@ def _translate(server: str, error: Exception) -> OutboxError:
         case ConnectionNotAllowed():
             return AccessRefused(
                 f"{server}: {error}",
-                "check the virtual host at the end of rabbitmq.url (%2F is the default one) and that the user may use it",
+                "check the virtual host at the end of rabbitmq.url (%2F is the default), and the user's right to it",
             )
         case ChannelAccessRefused():
             return AccessRefused(

@@ -51,13 +51,17 @@ class LifecycleLog:
 
     def __call__(self, event: Lifecycle) -> None:
         """Write one event."""
-        if isinstance(event, happened.CaughtUp):
-            if not self._is_caught_up:
-                self._log.info("caught up", stream=event.stream)
-            self._is_caught_up = True
-            return
-        if isinstance(event, happened.PagePublished):
-            self._is_caught_up = False
+        match event:
+            case happened.CaughtUp(stream):
+                # Idle polling says so twenty times a second; the news is that a new leader has no backlog any more.
+                if not self._is_caught_up:
+                    self._log.info("caught up", stream=stream)
+                self._is_caught_up = True
+                return
+            case happened.LeadTaken():
+                self._is_caught_up = False
+            case _:
+                pass
         _write(self._log, event)
 
 

@@ -91,7 +91,7 @@ class Metrics:
         """Return the metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def __call__(self, event: Lifecycle) -> None:
+    def __call__(self, event: Lifecycle) -> None:  # noqa: PLR0912 - one flat case for each event
         """Count one event. What has no metric is in the logs."""
         match event:
             case happened.LeadTaken():

@@ -63,27 +63,31 @@ class RawServer:
 
 @asynccontextmanager
 async def raw_server(session: Session) -> AsyncIterator[RawServer]:
-    writers: list[asyncio.StreamWriter] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        seen.connections += 1
-        writers.append(writer)
+    async def serve(peer: Peer) -> None:
         try:
-            await session(Peer(reader, writer, seen.requests))
+            await session(peer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
-            writer.close()
+            peer.writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    seen = RawServer(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    try:
-        yield seen
-    finally:
-        server.close()
-        for writer in writers:
-            writer.transport.abort()
-        await server.wait_closed()
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.connections += 1
+        peer = Peer(reader, writer, seen.requests)
+        under_way.append((writer, sessions.create_task(serve(peer))))
+
+    under_way: list[tuple[asyncio.StreamWriter, asyncio.Task[None]]] = []
+    async with asyncio.TaskGroup() as sessions:
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        seen = RawServer(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        try:
+            yield seen
+        finally:
+            server.close()
+            for writer, task in under_way:
+                writer.transport.abort()
+                task.cancel()
+            await server.wait_closed()
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from aiohttp import web
@@ -23,6 +24,7 @@ from outbox.model.outcome import (
 )
 from tests.contract.rest_loopback import (
     BEARER,
+    CUSTOMER,
     DELIVERY,
     IDEMPOTENCY,
     OK,
@@ -130,6 +132,35 @@ async def test_a_target_that_repeats_the_bearer_does_not_get_it_into_a_reason() 
     assert receipt.outcome == Rejected("POST /deals: answered 422: bad header Bearer ***")
 
 
+async def test_a_target_that_repeats_the_payload_does_not_get_it_into_a_reason() -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        # Reads the path as the target sees it, and repeats from it and from the body.
+        refusal = {"detail": f"{request.path}: 'Anna Customer' may not order 12345678901234567890.5 of 42 in EUR"}
+        return web.json_response(refusal, status=422)
+
+    document = {"ref": CUSTOMER, "order": {"lines": [{"amount": Decimal("12345678901234567890.5")}]}, "currency": "EUR"}
+    async with target(answer) as url, adapter_for(url, method="PUT", path="/deals/{ref}") as adapter:
+        receipt = await sent(adapter, replace(DELIVERY, document=document))
+
+    assert receipt.outcome == Rejected(
+        "PUT /deals/{ref}: answered 422: /deals/***: '***' may not order *** of 42 in EUR"
+    )
+
+
+async def test_a_reason_names_the_path_as_it_is_configured_and_never_what_it_was_filled_with() -> None:
+    async with (
+        raw_server(_hang_up) as server,
+        adapter_for(server.url, method="DELETE", path="/c/{customer}") as adapter,
+    ):
+        receipt = await sent(adapter)
+
+    assert receipt.outcome == Unknown("DELETE /c/{customer}: sent, and the connection was lost before the answer")
+
+
+async def _hang_up(peer: Peer) -> None:
+    await peer.read_request()
+
+
 async def test_a_redirect_is_not_followed() -> None:
     visits: list[str] = []
 
@@ -170,7 +201,7 @@ async def test_a_huge_answer_counts_by_its_status_unless_its_body_is_needed() ->
         async with adapter_for(url, connection=limit) as adapter:
             assert (await sent(adapter)).outcome == Applied()
         async with adapter_for(url + "/bad", connection=limit) as adapter:
-            assert (await sent(adapter)).outcome == Rejected("POST /bad/deals: answered 422")
+            assert (await sent(adapter)).outcome == Rejected("POST /deals: answered 422")
         async with adapter_for(url, connection=limit, external_id="deal.id") as adapter:
             assert "longer than max_answer_bytes" in reason_of(await sent(adapter))
 

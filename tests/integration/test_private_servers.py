@@ -224,7 +224,7 @@ def test_a_command_gets_the_urls_and_its_exit_code_is_passed_on() -> None:
 
 def start_run(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("OUTBOX_")}
-    return subprocess.Popen(  # noqa: S603 - the project's own program
+    return subprocess.Popen(
         [sys.executable, "-m", "sandbox.servers", *arguments],
         cwd=PROJECT,
         env={**inherited, **environment},

@@ -35,11 +35,11 @@ class Broker:
         async with connection:
             yield await connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
 
-    async def bind_all(self, queue: str = "audit") -> None:
-        """A downstream service of its own: a queue that gets a copy of every event."""
+    async def bind_audit(self, routing_key: str = "#", queue: str = "audit") -> None:
+        """A downstream service of its own: a queue that gets a copy of every event. The exchange must exist."""
         async with self.channel() as channel:
             declared = await channel.declare_queue(queue, durable=True, arguments={"x-queue-type": "quorum"})
-            await declared.bind("outbox.events", "#")
+            await declared.bind("outbox.events", routing_key)
 
     async def depth(self, queue: str) -> int:
         async with self.channel() as channel:
@@ -49,7 +49,7 @@ class Broker:
             return count
 
     async def take(self, queue: str) -> list[AbstractIncomingMessage]:
-        """Take everything that is in a queue now, in its order."""
+        """Take everything that is in a queue now, in its order. Queues with a single active consumer refuse this."""
         taken: list[AbstractIncomingMessage] = []
         async with self.channel() as channel:
             declared = await channel.get_queue(queue)

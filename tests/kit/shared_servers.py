@@ -61,7 +61,9 @@ class SharedServers:
         try:
             with private_servers(is_durable=False) as servers:
                 asyncio.run(_make_template(servers.pg_url))
-                self._tell({"pg_url": servers.pg_url, "amqp_url": servers.amqp_url, "management_url": servers.management_url})
+                self._tell(
+                    {"pg_url": servers.pg_url, "amqp_url": servers.amqp_url, "management_url": servers.management_url}
+                )
                 self._done.wait()
         except BaseException as error:
             self._tell({"error": f"{type(error).__name__}: {error}"})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from outbox.config.load import load
 from outbox.config.problems import ConfigProblems
@@ -14,6 +14,15 @@ from outbox.config.settings import Settings
 from outbox.model.units import Seconds
 
 URLS = {"OUTBOX_PG_URL": "postgresql://relay:pg-password@db/erp", "OUTBOX_AMQP_URL": "amqp://relay:mq-password@mq/"}
+
+
+def _header_name(name: str) -> str:
+    if name == "Host":
+        raise ValueError(f"{name} is set by the adapter")
+    return name
+
+
+HeaderName = Annotated[str, Field(pattern="^[A-Za-z-]+$"), AfterValidator(_header_name)]
 
 
 class Basic(BaseModel):
@@ -32,6 +41,7 @@ class RestSettings(BaseModel):
     signing_key: Annotated[SecretStr, Field(min_length=8)] | None = None
     login: Basic | None = None
     copies: Annotated[int, Field(ge=1)] = 1
+    headers: dict[HeaderName, Annotated[str, Field(pattern="^[a-z0-9-]+$")]] = {}
 
     @model_validator(mode="after")
     def _check(self) -> RestSettings:

@@ -139,6 +139,12 @@ PROBLEM_OF_CHANGE = {
     ("path: /deals", "path: /deals\n      conection: crm"): (
         "outbox.yaml:18:7 flows.orders-to-crm.adapter.conection: unknown key; did you mean 'connection'?"
     ),
+    ("path: /deals", "path: /deals\n      headers: {Host: x}"): (
+        "outbox.yaml:18:17 flows.orders-to-crm.adapter.headers.Host: Host is set by the adapter"
+    ),
+    ("path: /deals", "path: /deals\n      headers: {'X 1': x}"): (
+        "outbox.yaml:18:17 flows.orders-to-crm.adapter.headers.'X 1': must match the pattern ^[A-Za-z-]+$"
+    ),
     ("path: /deals", "path: /deals\n      window: 2d"): (
         "outbox.yaml:18:7 flows.orders-to-crm.adapter.window=2d: "
         "must be a duration greater than 0s and at most 1d, for example 1h"

@@ -54,6 +54,8 @@ WRONG_ADAPTERS = {
     "login as text": "login: CANARY",
     "password as a list": "login: {user: u, password: [CANARY]}",
     "password under a wrong name": "login: {user: u, passwd: CANARY}",
+    "header with an API key": "headers: {X-Api-Key: 'CANARY !'}",
+    "referenced header": "headers: {X-Tenant: '${SECRET} !'}",
     "referenced path in the author's message": "{path: '${SECRET}', method: PUT, copies: 2}",
     "referenced duration": "{path: p, window: '${SECRET}'}",
 }
@@ -115,14 +117,14 @@ def test_the_whole_traceback_holds_no_secret(tmp_path: Path) -> None:
 
 def test_a_secret_is_read_from_a_file_without_its_last_newline(tmp_path: Path) -> None:
     (tmp_path / "url").write_text("postgresql://u:from-file@h/d\n", encoding="utf-8")
-    (tmp_path / "token").write_text("to ken\r\n", encoding="utf-8")
+    (tmp_path / "token").write_text("to-ken\r\n", encoding="utf-8")
     environ = {"OUTBOX_AMQP_URL": URLS["OUTBOX_AMQP_URL"], "OUTBOX_PG_URL_FILE": str(tmp_path / "url")}
     text = f"connections: {{c: {{base_url: http://h, bearer: 'file:{tmp_path}/token'}}}}"
     settings = settings_of(text, tmp_path, environ)
     assert settings.postgres.url.get_secret_value() == "postgresql://u:from-file@h/d"
     bearer = settings.connections["c"].bearer
     assert bearer is not None
-    assert bearer.get_secret_value() == "to ken"
+    assert bearer.get_secret_value() == "to-ken"
 
 
 def test_a_field_that_is_no_secret_does_not_read_files(tmp_path: Path) -> None:

@@ -54,8 +54,16 @@ def test_secrets_are_masked_wherever_they_are(tmp_path: Path) -> None:
         "window": "1h",
         "login": {"user": "sidecar", "password": "***"},
         "copies": 1,
+        "headers": {},
     }
     assert shown["flows"]["orders-to-crm"]["retry"] == {"attempts": 3, "first": "250ms", "max": "5m"}
+
+
+def test_a_header_that_is_called_like_a_credential_is_masked(tmp_path: Path) -> None:
+    text = COMPLETE.replace("path: /deals", "path: /deals\n      headers: {X-Api-Key: s3cret-key, X-Tenant: erp}")
+    shown = effective_yaml(settings_of(text, tmp_path, {**URLS, "CRM_TOKEN": "t0ken"}))
+    assert "s3cret-key" not in shown
+    assert "X-Tenant: erp" in shown
 
 
 def test_what_is_shown_gives_the_same_settings_when_it_is_loaded(tmp_path: Path) -> None:

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -6,7 +9,7 @@ from adapters.rest import RestAdapter, build
 from adapters.rest_settings import RestSettings
 from outbox.model.adapter import Adapter, IdempotencyKey, NoRecovery
 from outbox.model.connection import Connection
-from outbox.model.errors import Misconfigured
+from tests.unit.config_cases import problems_of
 
 OPERATIONS: dict[str, object] = {"order.confirmed": {"method": "POST", "path": "/deals", "external_id": "deal.id"}}
 CONNECTION = Connection(base_url="https://crm.example.com")
@@ -72,21 +75,36 @@ def test_settings_that_cannot_work_are_refused(changed: dict[str, object], compl
 @pytest.mark.parametrize(
     ("connection", "problem"),
     [
-        ({"base_url": "https://user:pw@crm.example.com"}, "holds credentials"),
-        ({"base_url": "https://:80"}, "no valid host and port"),
-        ({"base_url": "https://crm:99999"}, "no valid host and port"),
-        ({"base_url": "https://[::1"}, "no valid host and port"),
-        ({"base_url": "https://crm", "bearer": "token\n"}, "bearer is empty or holds white space"),
-        ({"base_url": "https://crm", "bearer": ""}, "bearer is empty or holds white space"),
-        ({"base_url": "https://crm", "bearer": "tökén"}, "bearer is empty or holds white space"),
+        ({"base_url": "https://user:pw@crm.example.com"}, "must not hold user or password; put the token"),
+        ({"base_url": "https://pw@crm.example.com/api"}, "must not hold user or password; put the token"),
+        ({"base_url": "https://:80"}, "must name a host, and a port only as a number"),
+        ({"base_url": "https://crm:99999"}, "must name a host, and a port only as a number"),
+        ({"base_url": "https://crm:0"}, "must name a host, and a port only as a number"),
+        ({"base_url": "https://[::1"}, "must name a host, and a port only as a number"),
+        ({"base_url": "crm.example.com"}, "must begin with http:// or https://"),
+        ({"base_url": "https://crm/?key=pw"}, "must begin with http:// or https:// and have no query"),
+        ({"base_url": "https://crm", "bearer": "pw\nx"}, "must be the token alone"),
+        ({"base_url": "https://crm", "bearer": "Bearer pw"}, "must be the token alone"),
+        ({"base_url": "https://crm", "bearer": "tökén"}, "must be the token alone"),
+        ({"base_url": "https://crm", "bearer": ""}, "must not be empty"),
     ],
 )
-def test_a_connection_that_cannot_work_is_refused_without_its_secrets(connection: dict[str, str], problem: str) -> None:
-    with pytest.raises(Misconfigured) as caught:
-        build(RestSettings.model_validate({"operations": OPERATIONS}), Connection.model_validate(connection))
+def test_a_connection_that_cannot_work_is_refused_without_its_secrets(
+    connection: dict[str, str], problem: str, tmp_path: Path
+) -> None:
+    (found,) = problems_of(f"connections: {json.dumps({'crm': connection})}", tmp_path)
 
-    assert problem in caught.value.problem
-    assert not any(secret in str(caught.value) for secret in ("pw", "tök"))
+    assert f" connections.crm.{list(connection)[-1]}" in found
+    assert f": {problem}" in found
+    assert not any(secret in found for secret in ("pw", "tök"))
+
+
+def test_an_error_of_the_model_itself_does_not_quote_the_token() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Connection.model_validate({"base_url": "https://crm", "bearer": "to ken"})
+
+    assert "must be the token alone" in str(caught.value)
+    assert "to ken" not in str(caught.value)
 
 
 def test_recovery_is_the_configured_window_or_none() -> None:

@@ -141,6 +141,29 @@ async def test_a_stalled_connection_stays_open_and_loses_nothing() -> None:
         assert await reader.readexactly(9) == b"held back"
 
 
+@pytest.mark.parametrize("direction", list(Direction))
+async def test_a_stall_of_one_direction_lets_the_other_flow(direction: Direction) -> None:
+    async with proxied() as (proxy, target), connected_to(proxy) as (reader, writer):
+        writer.write(b"before")
+        assert await reader.readexactly(6) == b"before"
+        proxy.stall(direction)
+        writer.write(b"during")
+        await proxy.holds(direction)
+        assert proxy.held_bytes[direction] == 6
+        assert target.received == (b"before" if direction is Direction.TO_TARGET else b"beforeduring")
+        proxy.resume()
+        assert await reader.readexactly(6) == b"during"
+        assert proxy.held_bytes[direction] == 0
+
+
+async def test_a_proxy_that_is_not_stalled_holds_nothing() -> None:
+    async with proxied() as (proxy, _), connected_to(proxy) as (reader, writer):
+        writer.write(b"on its way")
+        assert await reader.readexactly(10) == b"on its way"
+        with pytest.raises(TimeoutError):
+            await proxy.holds(Direction.TO_TARGET, within_seconds=0.01)
+
+
 async def test_a_connection_made_during_a_stall_is_stalled_too() -> None:
     async with proxied() as (proxy, _):
         proxy.stall()

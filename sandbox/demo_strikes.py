@@ -1,0 +1,205 @@
+"""When the demo kills what, and doing it: always in the middle of work, never between two pieces of it.
+
+A process is frozen first, then looked at: only if it has work under way it is killed, else it goes on. So every kill
+interrupts something, and the report can say how much.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sandbox.demo_programs import Program
+from sandbox.demo_screen import Screen
+from sandbox.demo_watch import Watch
+from sandbox.private_rabbitmq import PrivateRabbitMQ
+
+# Not before work flows, and not so late that a process has nothing to come back to.
+_FIRST_SHARE, _LAST_SHARE = 0.08, 0.75
+_RABBITMQ_SHARES = (0.3, 0.55)
+# The slots of two kills of one process must not touch, or the second would meet a process that only starts.
+_SLOT_MARGIN_SHARE = 0.2
+
+
+class Target(StrEnum):
+    """What is killed."""
+
+    RELAY = "relay"
+    CONSUMER = "consumer"
+    RABBITMQ = "rabbitmq"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStrike:
+    """A kill, due when this share of the orders is committed."""
+
+    target: Target
+    at_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A kill that happened. ``interrupted``: what the process had begun and not finished.
+
+    For the relay these are events that its cursor was not saved behind, for the consumer calls to the CRM without
+    a result; nobody counts it for RabbitMQ.
+    """
+
+    target: Target
+    at_seconds: float
+    committed: int
+    effects: int
+    interrupted: int | None
+
+
+def plan_strikes(*, kills: int, seed: int, with_rabbitmq: bool) -> list[PlannedStrike]:
+    """Plan ``kills`` of relay and consumer each, spread over the work, and one of RabbitMQ; same for the same seed."""
+    dice = random.Random(seed)
+    planned = [
+        PlannedStrike(target, _in_slot(dice, slot, kills))
+        for target in (Target.RELAY, Target.CONSUMER)
+        for slot in range(kills)
+    ]
+    if with_rabbitmq:
+        planned.append(PlannedStrike(Target.RABBITMQ, dice.uniform(*_RABBITMQ_SHARES)))
+    return sorted(planned, key=lambda strike: strike.at_share)
+
+
+def _in_slot(dice: random.Random, slot: int, slots: int) -> float:
+    width = (_LAST_SHARE - _FIRST_SHARE) / slots
+    return _FIRST_SHARE + width * (slot + dice.uniform(_SLOT_MARGIN_SHARE, 1 - _SLOT_MARGIN_SHARE))
+
+
+class Strikes:
+    """Kills relay, consumer and RabbitMQ as planned, each on its own track."""
+
+    def __init__(
+        self,
+        planned: list[PlannedStrike],
+        *,
+        orders: int,
+        relay: Program,
+        consumer: Program,
+        rabbitmq: PrivateRabbitMQ | None,
+        watch: Watch,
+        screen: Screen,
+    ) -> None:
+        self.done: list[Strike] = []
+        self._planned = planned
+        self._orders = orders
+        self._relay = relay
+        self._consumer = consumer
+        self._rabbitmq = rabbitmq
+        self._watch = watch
+        self._screen = screen
+        self._is_work_over = False
+
+    def are_outstanding(self) -> bool:
+        """Say whether some kill has still to come."""
+        return len(self.done) < len(self._planned)
+
+    def give_up(self) -> None:
+        """End what still waits for a moment: there is no work left to interrupt."""
+        self._is_work_over = True
+        self._watch.changes.notify()
+
+    async def run(self) -> None:
+        """Return when everything planned has been done, or has missed its time."""
+        async with asyncio.TaskGroup() as tracks:
+            tracks.create_task(self._strike_relay(self._of(Target.RELAY)))
+            tracks.create_task(self._strike_consumer(self._of(Target.CONSUMER)))
+            tracks.create_task(self._strike_rabbitmq(self._of(Target.RABBITMQ)))
+
+    def _of(self, target: Target) -> list[PlannedStrike]:
+        return [strike for strike in self._planned if strike.target is target]
+
+    async def _strike_relay(self, planned: list[PlannedStrike]) -> None:
+        figures = self._watch.figures
+        seen = 0
+        for strike in planned:
+            await self._until(lambda: figures.on_the_wire > seen, strike)  # noqa: B023 - awaited before it changes
+            interrupted = await self._kill_busy(self._relay, self._next_commit, self._watch.count_unsaved)
+            if interrupted == 0:
+                return
+            figures.relay_kills += 1
+            self._note(strike.target, interrupted, f"killed the relay with {interrupted} events not saved as published")
+            await self._watch.look()
+            seen = figures.on_the_wire
+            await self._relay.start()
+
+    async def _strike_consumer(self, planned: list[PlannedStrike]) -> None:
+        figures = self._watch.figures
+        seen = 0
+        for strike in planned:
+            await self._until(lambda: figures.effects > seen, strike)  # noqa: B023 - awaited before it changes
+            interrupted = await self._kill_busy(
+                self._consumer, self._next_change, lambda: self._watch.count_calls(self._consumer.pid)
+            )
+            if interrupted == 0:
+                return
+            figures.consumer_kills += 1
+            self._note(strike.target, interrupted, f"killed the consumer with {interrupted} calls to the CRM under way")
+            await self._watch.look()
+            seen = figures.effects
+            await self._consumer.start()
+
+    async def _strike_rabbitmq(self, planned: list[PlannedStrike]) -> None:
+        rabbitmq, figures = self._rabbitmq, self._watch.figures
+        if rabbitmq is None:
+            return
+        for strike in planned:
+            await self._until(lambda: figures.on_the_wire > 0, strike)
+            if self._is_work_over:
+                return
+            # Queues and bindings are younger than the broker's own write-behind; see `PrivateRabbitMQ.flush`.
+            await asyncio.to_thread(rabbitmq.flush)
+            await asyncio.to_thread(rabbitmq.kill)
+            figures.rabbitmq_kills += 1
+            self._note(strike.target, None, "killed RabbitMQ")
+            await asyncio.to_thread(rabbitmq.start)
+            self._screen.say("RabbitMQ is back")
+
+    async def _kill_busy(
+        self, program: Program, moment: Callable[[], Awaitable[None]], count_work: Callable[[], Awaitable[int]]
+    ) -> int:
+        """Kill a process with work under way, and return how much; 0 if there is no work left."""
+        while True:
+            await moment()
+            if self._is_work_over:
+                return 0
+            program.freeze()
+            under_way = await count_work()
+            if under_way > 0:
+                await program.kill()
+                return under_way
+            program.thaw()
+
+    async def _next_commit(self) -> None:
+        """Wait until an event is a moment old: the relay is reading, sending or confirming it."""
+        committed = self._watch.figures.committed
+        await self._wait_for(lambda: self._watch.figures.committed > committed)
+
+    async def _next_change(self) -> None:
+        is_over = False
+
+        def second_time() -> bool:
+            nonlocal is_over
+            was_over, is_over = is_over, True
+            return was_over
+
+        await self._wait_for(second_time)
+
+    async def _until(self, is_moving: Callable[[], bool], strike: PlannedStrike) -> None:
+        due = strike.at_share * self._orders
+        await self._wait_for(lambda: self._watch.figures.committed >= due and is_moving())
+
+    async def _wait_for(self, is_true: Callable[[], bool]) -> None:
+        await self._watch.changes.until(lambda: self._is_work_over or is_true(), within_seconds=_WAIT_SECONDS)
+
+    def _note(self, target: Target, interrupted: int | None, text: str) -> None:
+        figures = self._watch.figures
+        self.done.append(
+            Strike(target, round(self._screen.seconds(), 1), figures.committed, figures.effects, interrupted)
+        )
+        self._screen.say(text)

@@ -1,0 +1,180 @@
+"""The publisher against a real broker: sent means confirmed, persistent, routed and in order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from aio_pika import DeliveryMode
+
+from outbox.model.envelope import Envelope, RefusedEvent
+from outbox.model.errors import Misconfigured, PublishNotConfirmed, Unavailable
+from outbox.model.inbox import DeadLetter
+from outbox.model.lifecycle import Lifecycle, Unrouted
+from outbox.rabbitmq.publisher import ConfirmingPublisher, RabbitBroker
+from outbox.rabbitmq.topology import FlowRoute
+from tests.kit.broker import Broker
+
+FLOWS = (FlowRoute("orders", ("order.#",)),)
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+Opened = tuple[ConfirmingPublisher, list[Lifecycle]]
+
+
+def envelope(
+    sequence: int, *, event_type: str = "order.confirmed", key: str | None = "SO-1", size: int = 2
+) -> Envelope:
+    return Envelope(
+        message_id=f"id-{sequence}",
+        sequence=sequence,
+        type=event_type,
+        version=3,
+        key=key,
+        payload=b'"' + b"x" * (size - 2) + b'"',
+        created_at_epoch_seconds=1_700_000_000,
+        headers={"traceparent": TRACEPARENT, "tenant": "süd", "count": 7, "is_test": True},
+    )
+
+
+@pytest.fixture
+async def opened(broker: Broker) -> AsyncIterator[Opened]:
+    happened: list[Lifecycle] = []
+    async with RabbitBroker(broker.server, FLOWS, source="/erp", name="test", report=happened.append).publisher() as it:
+        await broker.bind_audit("order.#")
+        yield it, happened
+
+
+async def test_a_page_arrives_persistent_in_order_and_byte_for_byte(broker: Broker, opened: Opened) -> None:
+    publisher, _ = opened
+    page = [envelope(n, size=2 + n) for n in range(1, 301)]
+    await publisher.publish(page)
+    arrived = await broker.take("audit")
+    assert [message.message_id for message in arrived] == [event.message_id for event in page]
+    assert [message.body for message in arrived] == [event.payload for event in page]
+    assert {message.delivery_mode for message in arrived} == {DeliveryMode.PERSISTENT}
+
+
+async def test_the_properties_and_headers_are_the_published_contract(broker: Broker, opened: Opened) -> None:
+    await opened[0].publish([envelope(41), envelope(42, key=None)])
+    first, second = await broker.take("audit")
+    assert (first.type, first.app_id, first.content_type) == ("order.confirmed", "outbox", "application/json")
+    assert first.timestamp is not None
+    assert int(first.timestamp.timestamp()) == 1_700_000_000
+    assert first.routing_key == "order.confirmed"
+    headers = dict(first.headers)
+    headers.pop("x-delivery-count", None)  # the broker's own, up to RabbitMQ 3.11 also on the first delivery
+    assert headers == {
+        "key": "SO-1",
+        "sequence": 41,
+        "version": 3,
+        "traceparent": TRACEPARENT,
+        "tenant": "süd",
+        "count": 7,
+        "is_test": True,
+        "cloudEvents_specversion": "1.0",
+        "cloudEvents_id": "id-41",
+        "cloudEvents_source": "/erp",
+        "cloudEvents_type": "order.confirmed",
+        "cloudEvents_partitionkey": "SO-1",
+    }
+    assert "key" not in second.headers
+    assert "cloudEvents_partitionkey" not in second.headers
+
+
+async def test_an_event_that_nobody_has_bound_is_kept(broker: Broker, opened: Opened) -> None:
+    await opened[0].publish([envelope(1, event_type="stock.moved"), envelope(2)])
+    assert [message.message_id for message in await broker.take("outbox.unrouted")] == ["id-1"]
+    assert [message.message_id for message in await broker.take("audit")] == ["id-2"]
+
+
+async def test_without_an_alternate_exchange_the_publisher_parks_an_unroutable_event_itself(
+    broker: Broker, opened: Opened
+) -> None:
+    publisher, happened = opened
+    async with broker.channel() as channel:
+        await (await channel.get_queue("outbox.unrouted")).unbind("outbox.unrouted", "")
+    await publisher.publish([envelope(1, event_type="stock.moved"), envelope(2)])
+    assert [message.message_id for message in await broker.take("outbox.unrouted")] == ["id-1"]
+    assert [message.message_id for message in await broker.take("audit")] == ["id-2"]
+    assert happened == [Unrouted("id-1", "stock.moved")]
+
+
+async def test_an_unroutable_event_without_any_place_to_keep_it_is_not_confirmed(
+    broker: Broker, opened: Opened
+) -> None:
+    async with broker.channel() as channel:
+        await channel.queue_delete("outbox.unrouted")
+    with pytest.raises(PublishNotConfirmed, match="has no queue"):
+        await opened[0].publish([envelope(1, event_type="stock.moved")])
+
+
+async def test_a_nack_is_never_taken_for_an_ack(broker: Broker, opened: Opened) -> None:
+    async with broker.channel() as channel:
+        full = await channel.declare_queue(
+            "full", durable=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"}
+        )
+        await full.bind("outbox.events", "order.confirmed")
+    await opened[0].publish([envelope(1)])
+    with pytest.raises(PublishNotConfirmed, match="refused a message"):
+        await opened[0].publish([envelope(n) for n in range(2, 30)])
+
+
+async def test_a_message_that_the_broker_finds_too_large_is_an_error_and_not_an_ack(opened: Opened) -> None:
+    with pytest.raises((Misconfigured, Unavailable, PublishNotConfirmed)):
+        await opened[0].publish([envelope(1, size=140 * 1024 * 1024)])
+
+
+async def test_a_deleted_exchange_is_an_error_and_is_declared_again_by_the_next_publisher(broker: Broker) -> None:
+    opens: Callable[[], RabbitBroker] = lambda: RabbitBroker(  # noqa: E731 - two of the same
+        broker.server, FLOWS, source="/erp", name="test", report=lambda _: None
+    )
+    async with opens().publisher() as publisher:
+        async with broker.channel() as channel:
+            await channel.exchange_delete("outbox.events")
+        with pytest.raises(Unavailable):
+            await publisher.publish([envelope(1)])
+    async with opens().publisher() as publisher:
+        await publisher.publish([envelope(1)])
+    assert await broker.depth("flow.orders") == 1
+
+
+async def test_a_rejected_event_leaves_its_reason_and_no_payload_in_the_dead_letters(
+    broker: Broker, opened: Opened
+) -> None:
+    await opened[0].publish_rejected(
+        RefusedEvent("id-9", 9, "order.confirmed", 1, "SO-1", "payload has too many bytes")
+    )
+    (letter,) = await broker.take("outbox.rejected")
+    assert letter.body == b""
+    assert (letter.message_id, letter.type, letter.delivery_mode) == (
+        "id-9",
+        "order.confirmed",
+        DeliveryMode.PERSISTENT,
+    )
+    assert letter.headers["x-outbox-reason"] == "payload has too many bytes"
+    assert letter.headers["sequence"] == 9
+
+
+async def test_a_dead_letter_is_a_copy_with_reason_class_and_attempts(broker: Broker, opened: Opened) -> None:
+    letter = DeadLetter(
+        1,
+        "orders",
+        "id-5",
+        5,
+        "order.confirmed",
+        1,
+        "SO-1",
+        8,
+        "422: no",
+        "rejected",
+        {"sequence": 5, "key": "SO-1"},
+        b"{}",
+    )
+    await opened[0].publish_dead([letter])
+    (copy,) = await broker.take("dead.orders")
+    assert copy.body == b"{}"
+    assert {name: copy.headers[name] for name in ("x-outbox-reason", "x-outbox-reason-class", "x-outbox-attempts")} == {
+        "x-outbox-reason": "422: no",
+        "x-outbox-reason-class": "rejected",
+        "x-outbox-attempts": 8,
+    }
+    assert (copy.headers["sequence"], copy.headers["key"], copy.headers["x-outbox-flow"]) == (5, "SO-1", "orders")
