@@ -95,7 +95,9 @@ class App:
         if roles.is_consumer:
             for name, flow in settings.flows.items():
                 services += self._flow(name, flow)
-        services.append(Service("http", self.admin.run))
+        if not roles.is_draining:
+            # Draining is one job, often run beside a relay that has the port.
+            services.append(Service("http", self.admin.run))
         self.supervisor = Supervisor(services, grace_seconds=settings.drain, report=self._report)
         self.admin.watch(self.supervisor.pulses)
 

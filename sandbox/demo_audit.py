@@ -112,5 +112,3 @@ class Audit:
             self._connection = await aio_pika.connect(self._amqp_url, timeout=_CONNECT_SECONDS)
             self._channel = await self._connection.channel()
         return self._channel
-
-

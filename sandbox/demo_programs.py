@@ -27,6 +27,7 @@ class ProgramFailedError(Exception):
 
     def __init__(self, problem: str, log_tail: str) -> None:
         super().__init__(f"{problem}; its log ends with\n{log_tail}")
+        self.problem = problem
 
 
 class Leash:

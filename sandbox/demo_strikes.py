@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from sandbox.demo_programs import Program
 from sandbox.demo_screen import Screen
@@ -102,7 +103,7 @@ class Strikes:
     def give_up(self) -> None:
         """End what still waits for a moment: there is no work left to interrupt."""
         self._is_work_over = True
-        self._watch.changes.notify()
+        self._watch.wake()
 
     async def run(self) -> None:
         """Return when everything planned has been done, or has missed its time."""
@@ -115,57 +116,58 @@ class Strikes:
         return [strike for strike in self._planned if strike.target is target]
 
     async def _strike_relay(self, planned: list[PlannedStrike]) -> None:
-        figures = self._watch.figures
+        watch = self._watch
         seen = 0
         for strike in planned:
-            await self._until(lambda: figures.on_the_wire > seen, strike)  # noqa: B023 - awaited before it changes
-            interrupted = await self._kill_busy(self._relay, self._next_commit, self._watch.count_unsaved)
+            await self._until(strike, partial(watch.is_publishing, beyond=seen))
+            # A commit that is a moment old: the relay reads, sends or confirms it, and has not saved that yet.
+            interrupted = await self._kill_busy(self._relay, watch.next_commit, watch.count_unsaved)
             if interrupted == 0:
                 return
-            figures.relay_kills += 1
-            self._note(strike.target, interrupted, f"killed the relay with {interrupted} events not saved as published")
-            await self._watch.look()
-            seen = figures.on_the_wire
+            watch.figures.relay_kills += 1
+            self._note(strike.target, interrupted, f"killed the relay, {interrupted} events not saved as published")
+            await watch.look()
+            seen = watch.figures.on_the_wire
             await self._relay.start()
 
     async def _strike_consumer(self, planned: list[PlannedStrike]) -> None:
-        figures = self._watch.figures
+        watch, consumer = self._watch, self._consumer
         seen = 0
         for strike in planned:
-            await self._until(lambda: figures.effects > seen, strike)  # noqa: B023 - awaited before it changes
-            interrupted = await self._kill_busy(
-                self._consumer, self._next_change, lambda: self._watch.count_calls(self._consumer.pid)
-            )
+            await self._until(strike, partial(watch.is_applying, beyond=seen))
+            interrupted = await self._kill_busy(consumer, watch.next_change, lambda: watch.count_calls(consumer.pid))
             if interrupted == 0:
                 return
-            figures.consumer_kills += 1
-            self._note(strike.target, interrupted, f"killed the consumer with {interrupted} calls to the CRM under way")
-            await self._watch.look()
-            seen = figures.effects
-            await self._consumer.start()
+            watch.figures.consumer_kills += 1
+            self._note(strike.target, interrupted, f"killed the consumer, {interrupted} calls to the CRM under way")
+            seen = watch.count_effects()
+            await consumer.start()
 
     async def _strike_rabbitmq(self, planned: list[PlannedStrike]) -> None:
-        rabbitmq, figures = self._rabbitmq, self._watch.figures
+        rabbitmq, watch = self._rabbitmq, self._watch
         if rabbitmq is None:
             return
         for strike in planned:
-            await self._until(lambda: figures.on_the_wire > 0, strike)
+            await self._until(strike, partial(watch.is_publishing, beyond=0))
             if self._is_work_over:
                 return
             # Queues and bindings are younger than the broker's own write-behind; see `PrivateRabbitMQ.flush`.
             await asyncio.to_thread(rabbitmq.flush)
             await asyncio.to_thread(rabbitmq.kill)
-            figures.rabbitmq_kills += 1
+            watch.figures.rabbitmq_kills += 1
             self._note(strike.target, None, "killed RabbitMQ")
             await asyncio.to_thread(rabbitmq.start)
             self._screen.say("RabbitMQ is back")
 
     async def _kill_busy(
-        self, program: Program, moment: Callable[[], Awaitable[None]], count_work: Callable[[], Awaitable[int]]
+        self,
+        program: Program,
+        moment: Callable[[Callable[[], bool]], Awaitable[None]],
+        count_work: Callable[[], Awaitable[int]],
     ) -> int:
         """Kill a process with work under way, and return how much; 0 if there is no work left."""
         while True:
-            await moment()
+            await moment(self._is_over)
             if self._is_work_over:
                 return 0
             program.freeze()
@@ -175,31 +177,16 @@ class Strikes:
                 return under_way
             program.thaw()
 
-    async def _next_commit(self) -> None:
-        """Wait until an event is a moment old: the relay is reading, sending or confirming it."""
-        committed = self._watch.figures.committed
-        await self._wait_for(lambda: self._watch.figures.committed > committed)
-
-    async def _next_change(self) -> None:
-        is_over = False
-
-        def second_time() -> bool:
-            nonlocal is_over
-            was_over, is_over = is_over, True
-            return was_over
-
-        await self._wait_for(second_time)
-
-    async def _until(self, is_moving: Callable[[], bool], strike: PlannedStrike) -> None:
+    async def _until(self, strike: PlannedStrike, is_moving: Callable[[], bool]) -> None:
         due = strike.at_share * self._orders
-        await self._wait_for(lambda: self._watch.figures.committed >= due and is_moving())
+        figures = self._watch.figures
+        await self._watch.until(lambda: self._is_work_over or (figures.committed >= due and is_moving()))
 
-    async def _wait_for(self, is_true: Callable[[], bool]) -> None:
-        await self._watch.changes.until(lambda: self._is_work_over or is_true(), within_seconds=_WAIT_SECONDS)
+    def _is_over(self) -> bool:
+        return self._is_work_over
 
     def _note(self, target: Target, interrupted: int | None, text: str) -> None:
         figures = self._watch.figures
-        self.done.append(
-            Strike(target, round(self._screen.seconds(), 1), figures.committed, figures.effects, interrupted)
-        )
+        seconds = round(self._screen.seconds(), 1)
+        self.done.append(Strike(target, seconds, figures.committed, figures.effects, interrupted))
         self._screen.say(text)

@@ -18,6 +18,10 @@ from sandbox.demo_programs import Program
 # Ten looks a second would cost the programs under test a part of the two cores; two would make the screen jump.
 _LOOK_EVERY_SECONDS = 0.2
 _STATEMENT_SECONDS = 10.0
+# A few looks: what has not grown for longer stands still.
+_MOVING_SECONDS = 1.0
+# Beyond any deadline of the demo, so that a wait ends even if everything else forgets to.
+_WAIT_SECONDS = 180.0
 
 _COUNT_APPLIED = "select count(*) from inbox.delivery where state = 'applied'"
 _COUNT_UNSAVED = "select events from outbox.waiting('outbox.event', 10000)"
@@ -63,14 +67,18 @@ class Watch:
         on_look: Callable[[Figures], None],
     ) -> None:
         self.figures = Figures()
-        self.changes = Changes()
+        self._changes = Changes()
         self._database = database
         self._ledger = ledger
         self._audit = audit
         self._programs = tuple(programs)
         self._on_look = on_look
+        self._moves = 0
+        self._wire_grew_at = 0.0
         self._done = asyncio.Event()
-        self._turn = asyncio.Lock()
+        # A connection runs one statement at a time; looks must not share the audit's connection either.
+        self._statement = asyncio.Lock()
+        self._looking = asyncio.Lock()
 
     async def run(self) -> None:
         """Look again and again until `stop`.
@@ -92,40 +100,67 @@ class Watch:
 
     async def look(self) -> None:
         """Look once."""
-        async with self._turn:
-            self.figures.effects = _count_lines(self._ledger)
+        async with self._looking:
+            self.figures.effects = self.count_effects()
             self.figures.applied = await self._count(_COUNT_APPLIED)
             depth = await self._audit.depth()
-            if depth is not None:
+            if depth is not None and depth > self.figures.on_the_wire:
                 self.figures.on_the_wire = depth
+                self._wire_grew_at = asyncio.get_running_loop().time()
         self._on_look(self.figures)
-        self.changes.notify()
+        self.wake()
 
     def note_orders(self, committed: int, rolled_back: int) -> None:
         """Take the ERP's totals."""
         self.figures.committed = committed
         self.figures.rolled_back = rolled_back
-        self.changes.notify()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let every condition be looked at again."""
+        self._moves += 1
+        self._changes.notify()
+
+    async def until(self, is_true: Callable[[], bool], *, within_seconds: float = _WAIT_SECONDS) -> None:
+        """Wait for a condition over the figures; ``TimeoutError`` after the bound."""
+        await self._changes.until(is_true, within_seconds=within_seconds)
+
+    async def next_commit(self, is_over: Callable[[], bool]) -> None:
+        """Wait until the ERP has committed another order, or until ``is_over``."""
+        committed = self.figures.committed
+        await self.until(lambda: is_over() or self.figures.committed > committed)
+
+    async def next_change(self, is_over: Callable[[], bool]) -> None:
+        """Wait until something has happened, or until ``is_over``."""
+        moves = self._moves
+        await self.until(lambda: is_over() or self._moves > moves)
+
+    def is_publishing(self, *, beyond: int) -> bool:
+        """Say whether the wire has more than ``beyond`` messages, and got one of them just now."""
+        idle_seconds = asyncio.get_running_loop().time() - self._wire_grew_at
+        return self.figures.on_the_wire > beyond and idle_seconds < _MOVING_SECONDS
+
+    def is_applying(self, *, beyond: int) -> bool:
+        """Say whether the CRM has more than ``beyond`` effects."""
+        return self.figures.effects > beyond
+
+    def count_effects(self) -> int:
+        """Count the lines of the CRM's ledger."""
+        return self._ledger.read_bytes().count(b"\n") if self._ledger.exists() else 0
 
     async def count_unsaved(self) -> int:
         """Count the events that the relay has not saved as published."""
-        async with self._turn:
-            return await self._count(_COUNT_UNSAVED)
+        return await self._count(_COUNT_UNSAVED)
 
     async def count_calls(self, pid: int) -> int:
         """Count the calls that a consumer has begun and not settled."""
-        async with self._turn:
-            return await self._count(_COUNT_CALLS, str(pid))
+        return await self._count(_COUNT_CALLS, str(pid))
 
     async def count_resolved(self) -> int:
         """Count the attempts with an unknown outcome whose delivery is applied by now."""
-        async with self._turn:
-            return await self._count(_COUNT_RESOLVED)
+        return await self._count(_COUNT_RESOLVED)
 
     async def _count(self, query: str, *arguments: object) -> int:
-        count = await self._database.fetchval(query, *arguments, timeout=_STATEMENT_SECONDS)
+        async with self._statement:
+            count = await self._database.fetchval(query, *arguments, timeout=_STATEMENT_SECONDS)
         return int(count)
-
-
-def _count_lines(ledger: Path) -> int:
-    return ledger.read_bytes().count(b"\n") if ledger.exists() else 0

@@ -44,6 +44,9 @@ def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     output.print(_stream_table(stream))
     if flows:
         output.print(_flow_table(flows))
+    for flow in flows:
+        if flow.last_reason is not None:
+            output.print(f"{flow.flow}, last trouble: {escape(flow.last_reason)}", soft_wrap=True)
 
 
 def _config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -69,26 +72,16 @@ def _stream_table(stream: StreamStatus) -> Table:
 
 
 def _flow_table(flows: list[FlowStatus]) -> Table:
-    columns = (
-        "flow",
-        "ready",
-        "applying",
-        "retry",
-        "in doubt",
-        "blocked",
-        "dead",
-        "oldest due",
-        "lanes",
-        "last trouble",
-    )
-    table = Table(*columns, title="Inbox: unfinished deliveries")
+    table = Table(title="Inbox: unfinished deliveries")
+    table.add_column("flow", no_wrap=True)
+    for heading in ("ready", "applying", "retry", "doubt", "blocked", "dead", "oldest", "lanes"):
+        table.add_column(heading, justify="right")
     for flow in flows:
         table.add_row(
             flow.flow,
             *(_count(n) for n in (flow.ready, flow.applying, flow.retry, flow.in_doubt, flow.blocked, flow.dead)),
             _age(flow.oldest_due_age_seconds),
             f"{flow.lanes_leased}/{flow.lanes}",
-            escape(flow.last_reason or ""),
         )
     return table
 

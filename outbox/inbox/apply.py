@@ -108,7 +108,7 @@ class Applier:
             await holder.start(lane_session)
             pulse.establish()
             async with asyncio.TaskGroup() as group:
-                group.create_task(holder.keep(lane_session, done, pulse, self._busy_lanes))
+                group.create_task(holder.keep(lane_session, done, self._busy_lanes))
                 group.create_task(self._wake_on(stop, done))
                 await self._work(session, group, stop, pulse)
                 done.set()
@@ -139,23 +139,27 @@ class Applier:
         decisions = [decide(self._flow, one, self._mapping, self._adapter) for one in due]
         parkings = [decision for decision in decisions if isinstance(decision, Parking)]
         calls = [decision for decision in decisions if isinstance(decision, Call)]
-        if parkings:
-            await self._park(session, parkings, due)
-        if calls:
-            attempts = await session.begin(self._ownership.owner, [call.beginning() for call in calls])
-            for call in calls:
-                if call.due.id in attempts:
-                    self._in_hand[call.due.id] = call.due
-                    group.create_task(self._call(call, attempts[call.due.id]))
-        return bool(due)
+        parked = await self._park(session, parkings, due) if parkings else 0
+        begun = await self._call_all(session, group, calls) if calls else 0
+        # Neither: somebody else changed them since the fetch. Asking again at once would only spin.
+        return parked + begun > 0
 
-    async def _park(self, session: _Session, parkings: Sequence[Parking], due: Sequence[DueDelivery]) -> None:
+    async def _call_all(self, session: _Session, group: asyncio.TaskGroup, calls: Sequence[Call]) -> int:
+        attempts = await session.begin(self._ownership.owner, [call.beginning() for call in calls])
+        for call in calls:
+            if call.due.id in attempts:
+                self._in_hand[call.due.id] = call.due
+                group.create_task(self._call(call, attempts[call.due.id]))
+        return len(attempts)
+
+    async def _park(self, session: _Session, parkings: Sequence[Parking], due: Sequence[DueDelivery]) -> int:
         by_id = {one.id: one for one in due}
         parked = await session.park(self._ownership.owner, parkings)
         for parking in parkings:
             if parking.id in parked:
                 one = by_id[parking.id]
                 self._report(Parked(self._flow, one.message_id, one.sequence, parking.state, parking.reason))
+        return len(parked)
 
     async def _call(self, call: Call, attempt: int) -> None:
         started_at = time.monotonic()

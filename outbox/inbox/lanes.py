@@ -8,7 +8,7 @@ from typing import Protocol
 
 from outbox.model.inbox import HeldLanes
 from outbox.model.lifecycle import LanesChanged, Report
-from outbox.supervisor import Pulse, Stop
+from outbox.supervisor import Stop
 
 # Two renewals may be lost before a lease ends.
 _RENEWALS_PER_LEASE = 3
@@ -60,13 +60,10 @@ class LaneHolder:
             await session.abandon_lanes(self._ownership.former_owner)
         await self._renew(session)
 
-    async def keep(
-        self, session: LaneSession, done: Stop, pulse: Pulse, busy_lanes: Callable[[], Collection[int]]
-    ) -> None:
+    async def keep(self, session: LaneSession, done: Stop, busy_lanes: Callable[[], Collection[int]]) -> None:
         """Renew until ``done``, giving lanes beyond the fair share back when they are idle; then release all."""
         while not done.is_set():
             await done.pause(self._lease_seconds / _RENEWALS_PER_LEASE)
-            pulse.beat()
             held = await self._renew(session)
             surplus = len(held.epochs) - held.fair_share
             if surplus > 0:

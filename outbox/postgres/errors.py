@@ -15,6 +15,7 @@ from outbox.model.errors import (
     OutboxError,
     Unavailable,
 )
+from outbox.model.network import network_reason, tls_problem
 
 LEASE_LOST = "OB001"
 CURSOR_UNCERTAIN = "OB002"
@@ -26,14 +27,16 @@ ROLE_MISSING = "OB005"
 _PASSING_CLASSES = ("08", "53", "58")
 _PASSING_STATES = ("57P01", "57P02", "57P03", "57P05", "57014", "40001", "40P01", "55P03", "XX000")
 _MIGRATE = 'run "outbox migrate" with a user who may create schemas'
+_GRANT = "grant outbox_relay (to publish) or outbox_adapter (to consume) to this user"
 
 
 @contextmanager
-def postgres_errors(server: str) -> Iterator[None]:
+def postgres_errors(server: str, *, needs: str = _GRANT) -> Iterator[None]:
     """Translate what asyncpg raises.
 
     Args:
         server: how people call this server ("PostgreSQL at db:5432/erp"); never with a password.
+        needs: what to do when a permission is missing.
 
     Raises:
         OutboxError: the matching one, with the original as its cause.
@@ -41,15 +44,18 @@ def postgres_errors(server: str) -> Iterator[None]:
     try:
         yield
     except asyncpg.PostgresError as error:
-        raise _translate(server, error) from error
+        raise _translate(server, error, needs) from error
     except asyncpg.InterfaceError as error:
         # asyncpg says so when the connection went away under it.
         raise Unavailable(server, str(error)) from error
     except (OSError, TimeoutError, EOFError) as error:
-        raise Unavailable(server, _what_happened(error)) from error
+        problem = tls_problem(error)
+        if problem is not None:
+            raise Misconfigured(f"{server}: {problem}", "check host, port and sslmode in postgres.url") from error
+        raise Unavailable(server, network_reason(error)) from error
 
 
-def _translate(server: str, error: asyncpg.PostgresError) -> OutboxError:
+def _translate(server: str, error: asyncpg.PostgresError, needs: str) -> OutboxError:
     state = error.sqlstate or ""
     hint = getattr(error, "hint", None)
     match state:
@@ -72,11 +78,7 @@ def _translate(server: str, error: asyncpg.PostgresError) -> OutboxError:
         case "3D000":
             return Misconfigured(f"{server}: {error}", "create the database or correct its name in postgres.url")
         case "42501":
-            return AccessRefused(
-                f"{server}: {error}",
-                "grant outbox_relay (for the relay) or outbox_adapter (for consuming) to this user; "
-                'for "outbox migrate" use a user who may create schemas',
-            )
+            return AccessRefused(f"{server}: {error}", needs)
         case "3F000" | "42P01" | "42883" | "42703":
             return Misconfigured(
                 f"{server}: the outbox schema is missing or older than this program ({error})", _MIGRATE
@@ -87,9 +89,3 @@ def _translate(server: str, error: asyncpg.PostgresError) -> OutboxError:
             return Unavailable(server, f"{state} {error}")
         case _:
             raise error
-
-
-def _what_happened(error: BaseException) -> str:
-    if isinstance(error, TimeoutError) and not str(error):
-        return "no answer in time"
-    return str(error) or type(error).__name__

@@ -13,10 +13,11 @@ from aio_pika.exceptions import AMQPError
 from yarl import URL
 
 from outbox.model.errors import Misconfigured
-from outbox.rabbitmq.errors import rabbitmq_errors
+from outbox.rabbitmq.errors import opening_errors, rabbitmq_errors
 
 # Closing waits for the broker's answer, which may never come.
 _CLOSE_SECONDS = 2.0
+_DEFAULT_PORTS = {"amqp": 5672, "amqps": 5671}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ def describe(url: str) -> str:
     """Return how people call the broker of this URL, without its password."""
     try:
         parsed = URL(url)
-        return f"RabbitMQ at {parsed.host}:{parsed.port or 5672}{parsed.path or '/'}"
+        port = parsed.port or _DEFAULT_PORTS.get(parsed.scheme)
+        return f"RabbitMQ at {parsed.host}:{port}{parsed.path or '/'}"
     except ValueError:
         return "RabbitMQ"
 
@@ -52,13 +54,13 @@ async def connect(server: RabbitServer, *, name: str) -> AsyncIterator[AbstractC
     Raises:
         Unavailable: it cannot be reached.
         AccessRefused: user, password or virtual host were refused.
-        Misconfigured: not an AMQP URL.
+        Misconfigured: not an AMQP URL, or TLS cannot work.
     """
     try:
         url = URL(server.url).update_query(heartbeat=str(server.heartbeat_seconds), name=name)
     except ValueError as error:
         raise Misconfigured("rabbitmq.url is not an AMQP URL", "write it as amqp://user:password@host:5672/") from error
-    with rabbitmq_errors(str(server)):
+    with opening_errors(str(server)):
         async with asyncio.timeout(server.connect_timeout_seconds):
             connection = await aio_pika.connect(
                 url, timeout=server.connect_timeout_seconds, client_properties={"connection_name": name}

@@ -14,9 +14,34 @@ from aio_pika.exceptions import (
     DeliveryError,
     ProbableAuthenticationError,
 )
-from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed
+from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed, InvalidFrameError
 
 from outbox.model.errors import AccessRefused, Misconfigured, OutboxError, PublishNotConfirmed, Unavailable
+from outbox.model.network import network_reason, tls_problem
+
+_CHECK_VHOST = "check the virtual host at the end of rabbitmq.url (%2F is the default one) and that the user may use it"
+
+
+@contextmanager
+def opening_errors(server: str) -> Iterator[None]:
+    """Translate what aio-pika raises while a connection is opened, where some of it means something else.
+
+    Raises:
+        OutboxError: the matching one, with the original as its cause.
+    """
+    try:
+        with rabbitmq_errors(server):
+            yield
+    except Unavailable as error:
+        problem = tls_problem(error)
+        if problem is not None:
+            raise Misconfigured(
+                f"{server}: {problem}", "check scheme (amqp:// or amqps://), host and port in rabbitmq.url"
+            ) from error
+        if isinstance(error.__cause__, InvalidFrameError):
+            # The broker answers "open this virtual host" with a close, and the library loses code and text of it.
+            raise AccessRefused(f"{server}: the virtual host was refused", _CHECK_VHOST) from error
+        raise
 
 
 @contextmanager
@@ -57,7 +82,5 @@ def _translate(server: str, error: Exception) -> OutboxError:
             return Unavailable(server, f"{error}; it is declared again")
         case DeliveryError():
             return PublishNotConfirmed(f"{server} refused a message: {error}")
-        case TimeoutError():
-            return Unavailable(server, str(error) or "no answer in time")
         case _:
-            return Unavailable(server, str(error) or type(error).__name__)
+            return Unavailable(server, network_reason(error))

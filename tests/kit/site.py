@@ -85,7 +85,7 @@ class Site:
         self, orders: int = 1, *, keys: int = 1, writers: int = 1, seed: int = 1, rate_per_s: float | None = None
     ) -> list[str]:
         """Let the ERP commit orders, and return the ids of their events in order."""
-        before = await self.database.value("select coalesce(max(id), 0) from outbox.event")
+        before = set(await self.event_ids())
         await run_erp(
             self.database.url,
             orders=orders,
@@ -97,7 +97,11 @@ class Site:
             rolled_back_share=0.05 if rate_per_s else 0,
             rate_per_s=rate_per_s,
         )
-        rows = await self.database.rows("select event_id::text from outbox.event where id > $1 order by id", before)
+        return [event_id for event_id in await self.event_ids() if event_id not in before]
+
+    async def event_ids(self) -> list[str]:
+        """Return every event that was committed, in order of id."""
+        rows = await self.database.rows("select event_id::text from outbox.event order by id")
         return [row["event_id"] for row in rows]
 
     async def settle(self, *, within_seconds: float = 30.0) -> None:

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 
-from outbox.rabbitmq.topology import declare
+from outbox.rabbitmq.topology import EVENTS, declare
 from sandbox.changes import Changes
 from tests.kit.broker import Broker
-
-_QUEUE = "tap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,8 @@ async def tapped(broker: Broker) -> AsyncIterator[Tap]:
     connection = await aio_pika.connect(broker.url)
     async with connection:
         await declare(connection, "the broker", ())
-        await broker.bind_all(_QUEUE)
         channel = await connection.channel()
-        await (await channel.get_queue(_QUEUE)).consume(tap.on_message, no_ack=True)
+        queue = await channel.declare_queue(exclusive=True)
+        await queue.bind(EVENTS, "#")
+        await queue.consume(tap.on_message, no_ack=True)
         yield tap

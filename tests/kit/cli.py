@@ -1,0 +1,91 @@
+"""The installed ``outbox`` command, called as people and Kubernetes call it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from outbox.model.errors import ExitCode
+from tests.kit.process import Process
+
+OUTBOX = Path(sys.executable).with_name("outbox")
+# Nothing listens on the discard port.
+REFUSED_PORT = 9
+REFUSED_PG_URL = f"postgresql://relay:pg-password@127.0.0.1:{REFUSED_PORT}/erp"
+REFUSED_AMQP_URL = f"amqp://relay:mq-password@127.0.0.1:{REFUSED_PORT}/"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a call that came to its end has said."""
+
+    code: int
+    out: str
+    err: str
+
+    def refusal(self, code: ExitCode) -> str:
+        """Check that it ended with this code and one message, and return the message in one line."""
+        assert self.code == code, self
+        assert "Traceback" not in self.err, self.err
+        *_, last = self.err.rpartition("error: ")
+        return " ".join(last.split())
+
+    def json(self) -> Any:  # noqa: ANN401 - JSON is anything
+        """Return what it printed for programs."""
+        assert self.code == ExitCode.OK, self
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True, slots=True)
+class Cli:
+    """The command in a folder of its own, with these settings and no others."""
+
+    folder: Path
+    pg_url: str = REFUSED_PG_URL
+    amqp_url: str = REFUSED_AMQP_URL
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """Return the environment of the process; an empty value takes a variable away."""
+        names = {name: value for name, value in os.environ.items() if not name.startswith("OUTBOX_")}
+        ours = {"OUTBOX_PG_URL": self.pg_url, "OUTBOX_AMQP_URL": self.amqp_url, "OUTBOX_HTTP_PORT": "0"}
+        return names | {name: value for name, value in (ours | variables).items() if value}
+
+    def settings(self, sections: Mapping[str, object]) -> None:
+        """Write the settings file, where the command finds it by itself."""
+        # JSON is YAML.
+        (self.folder / "outbox.yaml").write_text(json.dumps(sections), encoding="utf-8")
+
+    async def __call__(self, *arguments: str, within_seconds: float = 30.0, **variables: str) -> Ended:
+        """Run the command to its end."""
+        process = await asyncio.create_subprocess_exec(
+            OUTBOX,
+            *arguments,
+            env=self.environment(**variables),
+            cwd=self.folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(within_seconds):
+                out, err = await process.communicate()
+        except BaseException:
+            process.kill()
+            await process.wait()
+            raise
+        assert process.returncode is not None
+        return Ended(process.returncode, out.decode(), err.decode())
+
+    async def start(self, *arguments: str, **variables: str) -> Process:
+        """Start a command that stays; its log is JSON. The caller ends it."""
+        log = {"OUTBOX_LOG_FORMAT": "json", "OUTBOX_LOG_LEVEL": "debug"}
+        return await Process.start(
+            arguments[0], arguments, env=self.environment(**log, **variables), folder=self.folder
+        )
+

@@ -1,0 +1,80 @@
+"""What the documents claim is compared with the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from adapters.registry import ADAPTERS
+from outbox.cli.main import app
+from outbox.config.environment import FILE_VARIABLES, VARIABLES
+from outbox.config.load import load
+from outbox.model.delivery import State
+from outbox.model.errors import ExitCode
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+
+def _column(text: str, heading: str, number: int = 0) -> list[str]:
+    """Return a column of the table whose first heading is given."""
+    lines = text.splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith(f"| {heading} |"))
+    cells = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        cells.append(re.split(r"(?<!\\)\|", line)[number + 1].strip())
+    return cells
+
+
+def _code(cells: list[str]) -> set[str]:
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def test_every_promise_of_the_readme_names_a_test_that_exists() -> None:
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    proofs = _code(_column(README, "question", 2))
+    assert len(proofs) == len(_column(README, "question"))
+    missing = [proof for proof in proofs if not re.search(rf"def {proof}\b", tests)]
+    assert not missing
+
+
+def test_the_readme_lists_every_variable() -> None:
+    known = {"OUTBOX_CONFIG", *VARIABLES, *FILE_VARIABLES}
+    assert _code(_column(README, "variable")) == known
+
+
+def test_the_readme_lists_every_exit_code() -> None:
+    assert [int(code) for code in _column(README, "exit code")] == sorted(ExitCode)
+
+
+def test_the_readme_lists_every_command() -> None:
+    commands = {command.name for command in app.registered_commands}
+    listed = " ".join(_code(_column(README, "command")))
+    assert all(command is not None and re.search(rf"\b{command}\b", listed) for command in commands)
+
+
+def test_the_settings_of_the_readme_are_valid(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    secret = tmp_path / "crm"
+    secret.write_text("token", encoding="utf-8")
+    file = tmp_path / "outbox.yaml"
+    file.write_text(block.replace("file:/run/secrets/crm", f"file:{secret}"), encoding="utf-8")
+    settings = load(
+        path=file,
+        environ={"OUTBOX_PG_URL": "postgresql://relay@localhost/erp", "OUTBOX_AMQP_URL": "amqp://localhost/"},
+        adapters={name: kind.settings for name, kind in ADAPTERS.items()},
+    )
+    assert set(settings.flows) == set(yaml.safe_load(block)["flows"])
+
+
+def test_the_architecture_lists_every_state() -> None:
+    assert _code(_column(ARCHITECTURE, "state")) == set(State)
+
+
+def test_the_readme_is_short_enough_to_be_read() -> None:
+    assert len(README.splitlines()) <= 250
