@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except Exception as error:  # noqa: BLE001 - the end of the program: each kind of error has its own exit code
-        return _fail(error)
+        return exit_code_of(error)
     report.write(options.report)
     if report.faults():
         print(log_tails, file=sys.stderr)
@@ -78,7 +78,8 @@ async def _run(
         return report, stage.log_tails()
 
 
-def _fail(error: Exception) -> int:
+def exit_code_of(error: Exception) -> int:
+    """Print what ended the demo early, and return the exit code for it."""
     causes = list(_leaves(error))
     for kind, code in ((ProgramFailedError, EXIT_CONVICTED), (SandboxError, EXIT_UNAVAILABLE)):
         for cause in causes:

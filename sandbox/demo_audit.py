@@ -5,6 +5,7 @@ would come again, and be mistaken for one that was published twice.
 """
 
 import asyncio
+import logging
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,17 +41,22 @@ class Audit:
     def __init__(self, amqp_url: str) -> None:
         self._amqp_url = amqp_url
         self._queue = f"demo.audit.{secrets.token_hex(4)}"
+        # They log every connection that fails; that the broker is away is on the screen already.
+        for library in ("aio_pika", "aiormq"):
+            logging.getLogger(library).setLevel(logging.CRITICAL)
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
 
     async def require_unused_broker(self) -> None:
         """Refuse a virtual host where a sidecar works already: its consumers would get the demo's orders."""
-        channel = await self._connected()
         try:
+            channel = await self._connected()
             await channel.get_exchange(EVENTS_EXCHANGE, ensure=True)
         except ChannelNotFoundEntity:
             await self.close()
             return
+        except CONNECTION_EXCEPTIONS as error:
+            raise SandboxError(f"RabbitMQ cannot be reached: {error}", next_step="check OUTBOX_AMQP_URL") from error
         raise SandboxError(
             f"the virtual host of OUTBOX_AMQP_URL already has an exchange {EVENTS_EXCHANGE}",
             next_step="name a virtual host in OUTBOX_AMQP_URL that no sidecar uses, or unset it",

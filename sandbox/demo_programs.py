@@ -86,7 +86,7 @@ class Program:
         self, name: str, command: Sequence[str | Path], *, variables: Mapping[str, str], folder: Path, leash: Leash
     ) -> None:
         self.name = name
-        self.log = folder / f"{name.replace(' ', '-')}.log"
+        self.log = folder / f"{name.replace(' --', '-').replace(' ', '-')}.log"
         self._command = command
         # What the caller's shell says of another sidecar must not reach this one.
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(_SIDECAR_VARIABLES)}

@@ -110,7 +110,9 @@ class Report:
             "first_applied_seconds": None
             if self.first_applied_seconds is None
             else round(self.first_applied_seconds, 1),
-            "asked": asdict(self.asked),
+            "seed": self.asked.seed,
+            "orders": self.asked.orders,
+            "keys": self.asked.keys,
             "strikes": [asdict(strike) for strike in self.strikes],
             "faults": self.faults(),
         }
@@ -131,7 +133,7 @@ class Report:
         verdict = self.verdict
         table = Table("figure", "count", "counted in", title=f"{self.asked.orders} orders, seed {self.asked.seed}")
         table.columns[1].justify = "right"
-        kills = " · ".join(f"{self.kills(target)} {target}" for target in Target)
+        kills = " · ".join(f"{target} {self.kills(target)}" for target in Target)
         first = "-" if self.first_applied_seconds is None else f"{self.first_applied_seconds:.1f}"
         for figure, count, source in (
             ("committed", verdict.committed, "the ERP's tables"),
@@ -139,7 +141,7 @@ class Report:
             ("published", self.published, "an independent queue: different message ids"),
             ("wire_duplicates", self.wire_duplicates, "the same queue: repeats, sent again after a kill"),
             ("applied", self.applied, "the inbox: what the sidecar says of itself"),
-            ("in_doubt_resolved", self.in_doubt_resolved, "the inbox: calls without a known end, settled since"),
+            ("in_doubt_resolved", self.in_doubt_resolved, "the inbox: calls of unknown end, settled since"),
             ("answers_lost", self.answers_lost, "the CRM: answers dropped after the effect"),
             ("effects", verdict.effects, "the CRM's ledger"),
             ("lost", verdict.lost, "ledger against tables"),
@@ -150,7 +152,7 @@ class Report:
         ):
             table.add_row(figure, str(count), source)
         table.add_section()
-        table.add_row("kills", str(len(self.strikes)), f"kill -9 in the middle of work: {kills}")
+        table.add_row("kills", str(len(self.strikes)), f"kill -9: {kills}")
         table.add_row("rabbitmq_restart", "", self._restart())
         table.add_row("seconds", f"{self.seconds:.1f}", f"{first} to the first effect in the CRM")
         return table
@@ -158,4 +160,4 @@ class Report:
     def _restart(self) -> str:
         if self.asked.rabbitmq_kills == 0:
             return "skipped: this broker is not the demo's own"
-        return "kill -9 of the node after a flush of its metadata, then a start"
+        return "kill -9 after a flush of its metadata, then a start"

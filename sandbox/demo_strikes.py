@@ -125,7 +125,7 @@ class Strikes:
             if interrupted == 0:
                 return
             watch.figures.relay_kills += 1
-            self._note(strike.target, interrupted, f"killed the relay, {interrupted} events not saved as published")
+            self._note(strike.target, interrupted, f"killed the relay; events not saved as published: {interrupted}")
             await watch.look()
             seen = watch.figures.on_the_wire
             await self._relay.start()
@@ -139,7 +139,7 @@ class Strikes:
             if interrupted == 0:
                 return
             watch.figures.consumer_kills += 1
-            self._note(strike.target, interrupted, f"killed the consumer, {interrupted} calls to the CRM under way")
+            self._note(strike.target, interrupted, f"killed the consumer; calls to the CRM under way: {interrupted}")
             seen = watch.count_effects()
             await consumer.start()
 
@@ -148,11 +148,13 @@ class Strikes:
         if rabbitmq is None:
             return
         for strike in planned:
-            await self._until(strike, partial(watch.is_publishing, beyond=0))
-            if self._is_work_over:
-                return
+            is_publishing = partial(watch.is_publishing, beyond=0)
+            await self._until(strike, is_publishing)
             # Queues and bindings are younger than the broker's own write-behind; see `PrivateRabbitMQ.flush`.
             await asyncio.to_thread(rabbitmq.flush)
+            await self._until(strike, is_publishing)
+            if self._is_work_over:
+                return
             await asyncio.to_thread(rabbitmq.kill)
             watch.figures.rabbitmq_kills += 1
             self._note(strike.target, None, "killed RabbitMQ")

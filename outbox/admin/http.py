@@ -6,12 +6,14 @@ broker are up: a broker outage must not take the application that we sit beside 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Protocol
 
 from aiohttp import web
 
 from outbox.model.errors import Misconfigured
+from outbox.model.network import network_reason
 from outbox.supervisor import Pulse, Stop
 
 _POLL_SECONDS = 30.0
@@ -59,8 +61,9 @@ class AdminServer:
                 await site.start()
             except OSError as error:
                 raise Misconfigured(
-                    f"http.host and http.port: {self._host}:{self._port} cannot be used ({error.strerror or error})",
-                    "set http.port (OUTBOX_HTTP_PORT) to a free port, or 0 for any",
+                    f"http.host and http.port: {self._host}:{self._port} cannot be used: {_why(error)}",
+                    "set http.port (OUTBOX_HTTP_PORT) to a free port, or 0 for any; http.host (OUTBOX_HTTP_HOST) to an "
+                    "address of this machine",
                 ) from error
             self.bound_port = runner.addresses[0][1]
             pulse.establish()
@@ -90,3 +93,8 @@ class AdminServer:
 
     async def _exposition(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics.exposition(), headers={"Content-Type": self._metrics.content_type})
+
+
+def _why(error: OSError) -> str:
+    # The loop's own sentence repeats the address; a failed look-up has a number that is no errno.
+    return os.strerror(error.errno).lower() if error.errno is not None and error.errno > 0 else network_reason(error)

@@ -15,7 +15,7 @@ from rich.markup import escape
 from adapters.registry import ADAPTERS
 from outbox.config.load import load
 from outbox.config.settings import Settings
-from outbox.model.errors import ExitCode, OutboxError
+from outbox.model.errors import ExitCode, OutboxError, Unavailable
 from outbox.telemetry import logs
 
 T = TypeVar("T")
@@ -53,8 +53,10 @@ def run(work: Callable[[], Coroutine[None, None, T]]) -> T:
 
 
 def fail(error: OutboxError) -> NoReturn:
-    """Print an error and end with its exit code."""
+    """Print an error with its next step and end with its exit code."""
     errors.print(f"[bold red]error:[/] {escape(str(error))}")
+    if isinstance(error, Unavailable):
+        errors.print("  next step: check that it runs and that its address in the settings is right, then try again")
     raise typer.Exit(error.exit_code)
 
 

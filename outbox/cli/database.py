@@ -22,6 +22,9 @@ Commit one event, as an application would, and print its id.
 Example: outbox emit order.confirmed SO-1001 '{"order_ref": "SO-1001", "amount": "12.50"}'
 """
 
+# An integer of PostgreSQL.
+_MAX_VERSION = 2**31 - 1
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
@@ -64,7 +67,9 @@ def _emit(
     payload: Annotated[str, typer.Argument(metavar="JSON", help="Payload, kept byte for byte.")],
     config: ConfigOption = None,
     headers: Annotated[str | None, typer.Option("--headers", help="JSON object, for example traceparent.")] = None,
-    version: Annotated[int, typer.Option("--version", help="Version of the type's contract.", min=1)] = 1,
+    version: Annotated[
+        int, typer.Option("--version", help="Version of the type's contract.", min=1, max=_MAX_VERSION)
+    ] = 1,
 ) -> None:
     server = postgres_server(settings_of(config), name="outbox-emit")
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
+
 import typer
 
 from outbox.cli import database, inspect, processes
+from outbox.model.errors import ExitCode
 
 _EPILOG = """\
 Exit codes: 0 done · 1 a check failed · 2 wrong usage · 69 database or broker away · 70 a bug · 75 the drain took too
@@ -30,4 +34,8 @@ inspect.add_to(app)
 
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        app()
+    except Exception:  # noqa: BLE001 - the very top: Python's own code for a traceback means "a check failed" here
+        traceback.print_exc()
+        sys.exit(ExitCode.INTERNAL_ERROR)

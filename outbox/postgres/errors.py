@@ -57,35 +57,38 @@ def postgres_errors(server: str, *, needs: str = _GRANT) -> Iterator[None]:
 
 def _translate(server: str, error: asyncpg.PostgresError, needs: str) -> OutboxError:
     state = error.sqlstate or ""
-    hint = getattr(error, "hint", None)
+    hint = error.hint
+    # The first line only: the detail quotes rows, and the hint becomes the next step.
+    text = str(error.args[0]) if error.args else type(error).__name__
     match state:
         case "OB001":
-            return LeaseLost(str(error))
+            return LeaseLost(text)
         case "OB002":
             return CursorUncertain(
-                f"{server}: {error}. What was published after the cursor was saved is uncertain",
+                f"{server}: {text}. What was published after the cursor was saved is uncertain",
                 "publishing stops here. If this database was restored or copied, compare outbox.cursor and "
                 "outbox.event with the broker before the cursor is moved",
             )
         case "OB003":
-            return Misconfigured(f"{server}: {error}", hint or "point postgres.url at the primary")
+            return Misconfigured(f"{server}: {text}", hint or "point postgres.url at the primary")
         case "OB004":
-            return Misconfigured(f"{server}: {error}", hint or _MIGRATE)
+            return Misconfigured(f"{server}: {text}", hint or _MIGRATE)
         case "OB005":
-            return AccessRefused(f"{server}: {error}", hint or "create the role as a superuser")
+            return AccessRefused(f"{server}: {text}", hint or "create the role as a superuser")
         case "28P01" | "28000":
-            return AccessRefused(f"{server}: {error}", "check user and password in postgres.url (OUTBOX_PG_URL)")
+            return AccessRefused(f"{server}: {text}", "check user and password in postgres.url (OUTBOX_PG_URL)")
         case "3D000":
-            return Misconfigured(f"{server}: {error}", "create the database or correct its name in postgres.url")
+            return Misconfigured(f"{server}: {text}", "create the database or correct its name in postgres.url")
         case "42501":
-            return AccessRefused(f"{server}: {error}", needs)
+            return AccessRefused(f"{server}: {text}", needs)
         case "3F000" | "42P01" | "42883" | "42703":
             return Misconfigured(
-                f"{server}: the outbox schema is missing or older than this program ({error})", _MIGRATE
+                f"{server}: the outbox schema is missing or older than this program ({text})", _MIGRATE
             )
         case "25006":
             return Misconfigured(f"{server} is read-only, probably a standby", "point postgres.url at the primary")
         case _ if state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
-            return Unavailable(server, f"{state} {error}")
+            return Unavailable(server, f"{state} {text}")
         case _:
+            error.detail = None
             raise error

@@ -14,6 +14,7 @@ from outbox.postgres.scripts import Script, functions, migrations
 LOCK_CLASS = 0x6F757462
 _MIGRATION_LOCK = 0
 _LOCK_WAIT = "60s"
+_NEEDS = "use a user who may create schemas in this database, for example its owner"
 
 _LEDGER = """
 create schema if not exists outbox_meta;
@@ -59,7 +60,8 @@ async def migrate(
         await connection.execute("select pg_advisory_xact_lock($1, $2)", LOCK_CLASS, _MIGRATION_LOCK)
         if await connection.fetchval("select pg_is_in_recovery()"):
             raise Misconfigured(f"{server} is a standby", "point postgres.url at the primary")
-        await connection.execute(_LEDGER)
+        with postgres_errors(str(server), needs=_NEEDS):
+            await connection.execute(_LEDGER)
         report = await _apply(connection, server, on_step)
         if is_dry_run:
             await transaction.rollback()
@@ -100,7 +102,7 @@ async def _apply(connection: Connection, server: PostgresServer, on_step: Callab
 
 
 async def _run(connection: Connection, server: PostgresServer, script: Script) -> None:
-    with postgres_errors(f"{server}, {script.name}.sql"):
+    with postgres_errors(f"{server}, {script.name}.sql", needs=_NEEDS):
         await connection.execute(script.text)
     await connection.execute(
         "insert into outbox_meta.installed (name, number, sha256) values ($1, $2, $3) "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from outbox.model.errors import Misconfigured
 from outbox.postgres.connection import PostgresServer, connect
 from outbox.postgres.errors import postgres_errors
 from outbox.postgres.migrate import LOCK_CLASS
@@ -60,7 +61,10 @@ async def read_status(server: PostgresServer, stream: str) -> tuple[StreamStatus
         Unavailable, AccessRefused, Misconfigured: the database cannot tell.
     """
     async with connect(server) as connection:
-        with postgres_errors(str(server)):
+        with postgres_errors(str(server), needs="grant outbox_relay and outbox_adapter to this user"):
+            if await connection.fetchval("select pg_is_in_recovery()"):
+                # Locks are not replicated: every leader would look dead.
+                raise Misconfigured(f"{server} is a standby", "point postgres.url at the primary")
             row = await connection.fetchrow(_STREAM, stream, COUNT_UP_TO, LOCK_CLASS)
             flows = await connection.fetch("select * from inbox.status($1)", COUNT_UP_TO)
     if row is None:

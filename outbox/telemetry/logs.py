@@ -7,6 +7,7 @@ import sys
 from typing import assert_never
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 from outbox.model import lifecycle as happened
 from outbox.model.lifecycle import Lifecycle
@@ -25,10 +26,14 @@ def configure(*, style: str, level: str) -> None:
     """
     for name in _LIBRARIES:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Both styles show the variables of every frame unless told otherwise: URLs with passwords, payloads.
+    frames_only = ExceptionDictTransformer(show_locals=False)
     renderers: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [structlog.processors.ExceptionRenderer(frames_only), structlog.processors.JSONRenderer()]
         if style == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     structlog.configure(
         processors=[

@@ -33,7 +33,8 @@ begin
             wanted_stream, greatest(pg_snapshot_xmax(saved.previous), pg_snapshot_xmax(saved.current)), horizon
             using errcode = 'OB002';
     end if;
-    if exists (select from outbox.event e where e.tx >= horizon) then
+    -- Compared with the snapshot of this very statement: whoever commits after an earlier one would look "ahead".
+    if exists (select from outbox.event e where e.tx >= pg_snapshot_xmax(pg_current_snapshot())) then
         raise exception 'outbox.event holds rows of transactions that this server has not come to yet (>= %)', horizon
             using errcode = 'OB002';
     end if;

@@ -7,8 +7,29 @@ import pytest
 from sandbox.crm_faults import Fault, Script
 from sandbox.tcp_proxy import Direction
 from tests.kit.site import FLOW, Site, proxied
+from tests.kit.tap import Tap
 
 FIRST_ORDER, SECOND_ORDER = "SO-00001", "SO-00002"
+
+
+async def test_a_consumer_killed_before_it_has_accepted_gets_the_message_again(site: Site, tap: Tap) -> None:
+    await site.start("relay")
+    async with proxied(site.database.url) as (postgres, pg_url):
+        consumer = await site.start("consume", pg_url=pg_url)
+        await site.subscribed()
+        postgres.stall(Direction.TO_TARGET)
+        (event_id,) = await site.confirm_orders()
+        await tap.saw(1)
+        await site.taken_from_queue()
+        await consumer.kill()
+        # What it had asked the database for is gone with the connection.
+        postgres.cut()
+    assert await site.state(event_id) is None
+
+    await site.let_leases_expire()
+    await site.start("consume")
+    await site.settle()
+    assert await site.copies(event_id) == 1
 
 
 async def test_a_consumer_killed_between_accept_and_ack_gets_the_message_again(site: Site) -> None:

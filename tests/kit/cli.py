@@ -6,7 +6,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,28 @@ OUTBOX = Path(sys.executable).with_name("outbox")
 REFUSED_PORT = 9
 REFUSED_PG_URL = f"postgresql://relay:pg-password@127.0.0.1:{REFUSED_PORT}/erp"
 REFUSED_AMQP_URL = f"amqp://relay:mq-password@127.0.0.1:{REFUSED_PORT}/"
+FLOW = "orders-to-crm"
+
+
+def one_flow(base_url: str = f"http://127.0.0.1:{REFUSED_PORT}", **connection: object) -> dict[str, object]:
+    """Return the settings of a flow that is as quick as a test."""
+    return {
+        "inbox": {"lease": "3s", "poll": "20ms"},
+        "connections": {"crm": {"base_url": base_url} | connection},
+        "flows": {
+            FLOW: {
+                "description": "Confirmed orders become deals.",
+                "events": ["order.*"],
+                "adapter": {
+                    "use": "rest",
+                    "connection": "crm",
+                    "operations": {"*": {"method": "POST", "path": "/deals", "external_id": "deal.id"}},
+                    "idempotency": {"window": "24h"},
+                },
+                "retry": {"attempts": 3, "first": "50ms", "max": "200ms"},
+            },
+        },
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +112,13 @@ class Cli:
             arguments[0], arguments, env=self.environment(**log, **variables), folder=self.folder
         )
 
+    @asynccontextmanager
+    async def running(self, *arguments: str, **variables: str) -> AsyncIterator[Process]:
+        """Run a command that stays for the length of the block; then it must drain and end well."""
+        process = await self.start(*arguments, **variables)
+        try:
+            yield process
+            process.ask_to_end()
+            assert await process.ended() == ExitCode.OK, process.tail()
+        finally:
+            await process.kill()

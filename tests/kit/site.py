@@ -174,6 +174,14 @@ class Site:
 
         await until(is_subscribed, what="the queue has a consumer")
 
+    async def taken_from_queue(self) -> None:
+        """Wait until a consumer has every message of the flow's queue, acknowledged or not."""
+
+        async def is_taken() -> bool:
+            return await self.broker.depth(f"flow.{FLOW}") == 0
+
+        await until(is_taken, what="the queue has given every message out")
+
     async def let_leases_expire(self) -> None:
         """Put the clock of the leases forward; only when no consumer runs."""
         async with self.database.connection() as connection:
