@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         help="decides orders, kills and lost answers; the same again with the same seed (random)",
     )
     parser.add_argument("--report", type=Path, default=Path("demo-report.json"), help="file (demo-report.json)")
-    parser.add_argument("--logs", type=_folder, default=None, help="existing folder that keeps logs and ledger")
+    parser.add_argument("--logs", type=_folder, default=None, help="empty folder that keeps logs and ledger")
     return parser
 
 
@@ -140,8 +140,9 @@ def _rate(text: str) -> float:
 
 def _folder(text: str) -> Path:
     folder = Path(text).resolve()
-    if not folder.is_dir():
-        raise argparse.ArgumentTypeError(f"there is no folder {folder}")
+    # What an earlier run has left there would be taken for evidence of this one.
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise argparse.ArgumentTypeError(f"{folder} is not an empty folder")
     return folder
 
 

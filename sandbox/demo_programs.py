@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,6 +59,8 @@ class Leash:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._keeper.communicate(timeout=_CLOSE_DEADLINE_SECONDS)
+        # The keeper has removed it, unless somebody killed the keeper.
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def track(self, pid: int) -> None:
         """End this process with us."""
@@ -74,9 +77,11 @@ class Leash:
 
     def _send(self, message: Message) -> None:
         pipe = self._keeper.stdin
+        # A keeper that somebody killed is no reason to fail: the demo ends its programs itself.
         if pipe is not None:
-            pipe.write(encode(message))
-            pipe.flush()
+            with suppress(BrokenPipeError):
+                pipe.write(encode(message))
+                pipe.flush()
 
 
 class Program:

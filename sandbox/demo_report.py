@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sandbox.checker import Verdict
@@ -125,7 +126,7 @@ class Report:
         """Print the table and the verdict."""
         console.print(self._table())
         for fault in self.faults():
-            console.print(f"[bold red]wrong:[/] {fault}")
+            console.print(f"[bold red]wrong:[/] {escape(fault)}", highlight=False, soft_wrap=True)
         if not self.faults():
             console.print("[bold green]clean:[/] every committed order took effect once, in order for its customer")
 

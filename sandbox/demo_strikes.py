@@ -157,6 +157,7 @@ class Strikes:
                 return
             await asyncio.to_thread(rabbitmq.kill)
             watch.figures.rabbitmq_kills += 1
+            watch.note_broker_killed()
             self._note(strike.target, None, "killed RabbitMQ")
             await asyncio.to_thread(rabbitmq.start)
             self._screen.say("RabbitMQ is back")

@@ -74,7 +74,7 @@ class Watch:
         self._programs = tuple(programs)
         self._on_look = on_look
         self._moves = 0
-        self._wire_grew_at = 0.0
+        self._wire_grew_at = float("-inf")
         self._done = asyncio.Event()
         # A connection runs one statement at a time; looks must not share the audit's connection either.
         self._statement = asyncio.Lock()
@@ -115,6 +115,10 @@ class Watch:
         self.figures.committed = committed
         self.figures.rolled_back = rolled_back
         self.wake()
+
+    def note_broker_killed(self) -> None:
+        """Take it that nothing reaches the wire until something does."""
+        self._wire_grew_at = float("-inf")
 
     def wake(self) -> None:
         """Let every condition be looked at again."""

@@ -68,11 +68,15 @@ async def test_taking_the_lead_while_others_commit_is_no_false_alarm(database: D
         for _ in range(300):
             await connection.execute("insert into outbox.event (type, payload) values ('t', '{}')")
 
-    async with database.connection() as one, database.connection() as two, _store(database).session() as session:
-        async with asyncio.TaskGroup() as group:
-            writers = [group.create_task(write(connection)) for connection in (one, two)]
-            while not all(writer.done() for writer in writers):
-                assert await session.try_lead() is not None
+    async with (
+        database.connection() as one,
+        database.connection() as two,
+        _store(database).session() as session,
+        asyncio.TaskGroup() as group,
+    ):
+        writers = [group.create_task(write(connection)) for connection in (one, two)]
+        while not all(writer.done() for writer in writers):
+            assert await session.try_lead() is not None
 
 
 async def test_a_failover_to_a_new_timeline_is_told_and_survived(database: Database) -> None:

@@ -131,12 +131,14 @@ async def test_a_relay_needs_no_more_than_its_role(cli: Cli, database: Database,
 
 async def test_a_consumer_needs_no_more_than_its_role(cli: Cli, database: Database, broker: Broker) -> None:
     cli.settings(one_flow())
-    async with login(database, "outbox_adapter") as url:
-        async with replace(cli, pg_url=url, amqp_url=broker.url).running("consume") as consumer:
-            await consumer.logged("lanes", flow=FLOW)
-            await database.value("select outbox.emit('order.confirmed', 'SO-1', '{}')")
-            assert (await replace(cli, pg_url=database.url, amqp_url=broker.url)(*DRAIN)).code == ExitCode.OK
-            await consumer.logged("attempt ended", flow=FLOW, outcome="target_down", state="retry")
+    async with (
+        login(database, "outbox_adapter") as url,
+        replace(cli, pg_url=url, amqp_url=broker.url).running("consume") as consumer,
+    ):
+        await consumer.logged("lanes", flow=FLOW)
+        await database.value("select outbox.emit('order.confirmed', 'SO-1', '{}')")
+        assert (await replace(cli, pg_url=database.url, amqp_url=broker.url)(*DRAIN)).code == ExitCode.OK
+        await consumer.logged("attempt ended", flow=FLOW, outcome="target_down", state="retry")
 
 
 @pytest.mark.parametrize(

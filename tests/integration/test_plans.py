@@ -79,8 +79,8 @@ async def test_one_poison_key_with_many_behind_it_costs_the_others_nothing(datab
         )
         await connection.execute(
             "insert into inbox.delivery (flow, message_id, sequence, type, version, key, lane, state, settled_at,"
-            " reason, reason_class) values ($1, 'm1', 1, 't', 1, 'poison', inbox.lane_of('poison', 1, 4), 'dead', now(),"
-            " 'never', 'rejected')",
+            " reason, reason_class) values"
+            " ($1, 'm1', 1, 't', 1, 'poison', inbox.lane_of('poison', 1, 4), 'dead', now(), 'never', 'rejected')",
             FLOW,
         )
         accept = (

@@ -16,6 +16,7 @@ from outbox.model.errors import ExitCode
 from tests.kit.process import Process
 
 OUTBOX = Path(sys.executable).with_name("outbox")
+_ROOT = Path(__file__).resolve().parents[2]
 # Nothing listens on the discard port.
 REFUSED_PORT = 9
 REFUSED_PG_URL = f"postgresql://relay:pg-password@127.0.0.1:{REFUSED_PORT}/erp"
@@ -76,7 +77,13 @@ class Cli:
     def environment(self, **variables: str) -> dict[str, str]:
         """Return the environment of the process; an empty value takes a variable away."""
         names = {name: value for name, value in os.environ.items() if not name.startswith("OUTBOX_")}
-        ours = {"OUTBOX_PG_URL": self.pg_url, "OUTBOX_AMQP_URL": self.amqp_url, "OUTBOX_HTTP_PORT": "0"}
+        ours = {
+            "OUTBOX_PG_URL": self.pg_url,
+            "OUTBOX_AMQP_URL": self.amqp_url,
+            "OUTBOX_HTTP_PORT": "0",
+            # The tree that is tested, whichever the environment has installed.
+            "PYTHONPATH": str(_ROOT),
+        }
         return names | {name: value for name, value in (ours | variables).items() if value}
 
     def settings(self, sections: Mapping[str, object]) -> None:

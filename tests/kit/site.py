@@ -110,8 +110,6 @@ class Site:
             await until(self._is_applied, what="every event is applied", within_seconds=within_seconds)
         except AssertionError as error:
             error.add_note(f"not applied: {await self._not_applied()}")
-            for process in self.processes:
-                error.add_note(process.tail())
             raise
         verdict = await check(self.database.url, self.crm.ledger_path)
         assert verdict.is_clean, verdict
@@ -208,10 +206,13 @@ async def site_for(database: Database, broker: Broker, folder: Path) -> AsyncIte
         site = Site(database, broker, crm, folder)
         try:
             yield site
-            assert not site.bugs()
         finally:
             for process in site.processes:
                 await process.kill()
+                # Shown for a test that fails.
+                print(process.tail())  # noqa: T201 - that is how pytest gets to know
+        bugs = "\n".join(site.bugs())
+        assert not bugs, bugs
 
 
 @asynccontextmanager

@@ -81,6 +81,6 @@ def test_a_duration_is_written_as_it_is_read(milliseconds: int) -> None:
     assert parse_seconds(seconds_text(seconds)) == pytest.approx(seconds, rel=1e-12, abs=0)
 
 
-@given(st.integers(min_value=0, max_value=2**50))
+@given(st.integers(min_value=0, max_value=10**15 - 1))
 def test_a_size_is_written_as_it_is_read(size_bytes: int) -> None:
     assert parse_bytes(bytes_text(size_bytes)) == size_bytes

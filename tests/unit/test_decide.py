@@ -41,7 +41,7 @@ class PlainAdapter:
         return Request("POST", "http://t/", self.body, {"Idempotency-Key": delivery.idempotency_key})
 
     async def send(self, request: Request, *, traceparent: str | None) -> Receipt:
-        raise AssertionError("deciding must not send")
+        raise AssertionError(f"deciding must not send {request} ({traceparent})")
 
     async def close(self) -> None: ...
 
@@ -53,6 +53,7 @@ class Everything:
 
 class Nothing:
     def apply(self, payload: bytes) -> Mapping[str, object]:
+        assert payload == DUE.body
         raise MappingError("amount", "is missing")
 
 
