@@ -11,8 +11,12 @@ from outbox.model.errors import Unpublishable
 
 HeaderValue = str | int | bool
 
-# AMQP 0-9-1 short strings (routing keys, property values, header names) carry at most 255 bytes.
+# AMQP 0-9-1 short strings (routing keys, property values) carry at most 255 bytes.
 SHORT_STRING_MAX_BYTES = 255
+# The specification's bound for names in tables; the library cuts longer ones off.
+HEADER_NAME_MAX_BYTES = 128
+# RabbitMQ sends copies to the queues that these list, and closes the channel when they are no list.
+_BROKER_HEADERS = ("CC", "BCC")
 
 KEY = "key"
 SEQUENCE = "sequence"
@@ -81,15 +85,17 @@ def check_publishable(envelope: Envelope, *, max_payload_bytes: int) -> None:
         raise Unpublishable(
             f"payload has {len(envelope.payload)} bytes, the limit rabbitmq.max_payload_bytes is {max_payload_bytes}"
         )
-    _check_short_string("type", envelope.type)
+    _check_size("type", envelope.type, SHORT_STRING_MAX_BYTES)
     for name in envelope.headers:
-        _check_short_string(f"header name {name[:40]!r}", name)
+        _check_size(f"header name {name[:40]!r}", name, HEADER_NAME_MAX_BYTES)
+        if name in _BROKER_HEADERS:
+            raise Unpublishable(f"header {name} is RabbitMQ's own, to send copies to other queues; use another name")
 
 
-def _check_short_string(what: str, value: str) -> None:
+def _check_size(what: str, value: str, max_bytes: int) -> None:
     size_bytes = len(value.encode("utf-8", "surrogatepass"))
-    if not 0 < size_bytes <= SHORT_STRING_MAX_BYTES:
-        raise Unpublishable(f"{what} has {size_bytes} bytes, AMQP takes 1 to {SHORT_STRING_MAX_BYTES}")
+    if not 0 < size_bytes <= max_bytes:
+        raise Unpublishable(f"{what} has {size_bytes} bytes, AMQP takes 1 to {max_bytes}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from outbox.model.lifecycle import Lifecycle
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 # These write frames and URLs at debug level, and repeat as warnings what we report ourselves.
-_LIBRARIES = ("aio_pika", "aiormq", "aiohttp", "asyncpg", "asyncio")
+_LIBRARIES = ("aio_pika", "aiormq", "pamqp", "aiohttp", "asyncpg", "asyncio")
 
 
 def configure(*, style: str, level: str) -> None:

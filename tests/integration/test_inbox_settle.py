@@ -126,6 +126,17 @@ async def test_a_result_of_an_old_epoch_is_void(inbox: Inbox, database: Database
     assert [tuple(row) for row in log] == [(1, "unknown"), (2, "applied")]
 
 
+async def test_only_the_owner_of_the_lane_settles_begins_and_parks(inbox: Inbox) -> None:
+    await inbox.accept(arrival(1))
+    (due,) = await inbox.due()
+    stranger = Inbox(inbox.session, inbox.database, "stranger")
+    assert await stranger.begin(due) == {}
+    assert await stranger.park(due, State.DEAD) == set()
+    await inbox.begin(due)
+    assert await stranger.settle(applied(due)) == set()
+    assert await inbox.settle(applied(due)) == {due.id}
+
+
 async def test_a_result_settles_only_a_call_that_is_under_way(inbox: Inbox) -> None:
     await inbox.accept(arrival(1))
     (due,) = await inbox.due()

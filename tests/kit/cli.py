@@ -6,11 +6,12 @@ import asyncio
 import json
 import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from outbox.model.errors import ExitCode
 from tests.kit.process import Process
@@ -22,6 +23,7 @@ REFUSED_PORT = 9
 REFUSED_PG_URL = f"postgresql://relay:pg-password@127.0.0.1:{REFUSED_PORT}/erp"
 REFUSED_AMQP_URL = f"amqp://relay:mq-password@127.0.0.1:{REFUSED_PORT}/"
 FLOW = "orders-to-crm"
+_CHARACTERS_SHOWN = 5000
 
 
 def one_flow(base_url: str = f"http://127.0.0.1:{REFUSED_PORT}", **connection: object) -> dict[str, object]:
@@ -93,24 +95,26 @@ class Cli:
 
     async def __call__(self, *arguments: str, within_seconds: float = 30.0, **variables: str) -> Ended:
         """Run the command to its end."""
-        process = await asyncio.create_subprocess_exec(
-            OUTBOX,
-            *arguments,
-            env=self.environment(**variables),
-            cwd=self.folder,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            async with asyncio.timeout(within_seconds):
-                out, err = await process.communicate()
-        except BaseException:
-            process.kill()
-            await process.wait()
-            raise
-        assert process.returncode is not None
-        return Ended(process.returncode, out.decode(), err.decode())
+        # Files, not pipes: what a command wrote that had to be killed is worth reading.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = await asyncio.create_subprocess_exec(
+                OUTBOX,
+                *arguments,
+                env=self.environment(**variables),
+                cwd=self.folder,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
+            try:
+                async with asyncio.timeout(within_seconds):
+                    code = await process.wait()
+            except BaseException as error:
+                process.kill()
+                await process.wait()
+                error.add_note(f"outbox {' '.join(arguments)} did not end: {_text(err)[-_CHARACTERS_SHOWN:]}")
+                raise
+            return Ended(code, _text(out), _text(err))
 
     async def start(self, *arguments: str, **variables: str) -> Process:
         """Start a command that stays; its log is JSON. The caller ends it."""
@@ -129,3 +133,8 @@ class Cli:
             assert await process.ended() == ExitCode.OK, process.tail()
         finally:
             await process.kill()
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
