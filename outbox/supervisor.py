@@ -38,8 +38,8 @@ from outbox.model.lifecycle import (
     ServiceWaiting,
 )
 
-# 0.25, 0.5, 1, 2, 4, 8, 10, 10, …: quick after a restart of the other side, never hammering a dead one.
-RESTART_BACKOFF = Backoff(first_seconds=0.25, max_seconds=10.0)
+# 0.25, 0.5, 1, 2, 4, 5, 5, …: quick after a restart of the other side, never hammering a dead one.
+RESTART_BACKOFF = Backoff(first_seconds=0.25, max_seconds=5.0)
 # A service that ran this long was healthy: its next failure starts the backoff anew.
 HEALTHY_AFTER_SECONDS = 30.0
 # Longer than any bound on an await in a loop; a loop that has not turned for this long hangs.
