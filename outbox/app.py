@@ -141,7 +141,10 @@ class App:
             ApplierSettings(
                 lanes=LANES_PER_FLOW,
                 lease_seconds=settings.inbox.lease,
-                concurrency=settings.inbox.concurrency,
+                # A call that waits for a connection would be written as under way while nothing is.
+                concurrency=min(
+                    settings.inbox.concurrency, settings.connections[flow.adapter.connection].max_connections
+                ),
                 poll_seconds=settings.inbox.poll,
                 policy=flow.retry.policy(),
             ),

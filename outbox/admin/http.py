@@ -75,18 +75,9 @@ class AdminServer:
             await runner.cleanup()
 
     async def _livez(self, _: web.Request) -> web.Response:
-        stuck = sorted(name for name, pulse in self._pulses.items() if pulse.is_stuck())
-        services = {
-            name: "stuck"
-            if name in stuck
-            else "waiting"
-            if pulse.is_waiting
-            else "running"
-            if pulse.is_running
-            else "ended"
-            for name, pulse in self._pulses.items()
-        }
-        return web.json_response({"is_alive": not stuck, "services": services}, status=503 if stuck else 200)
+        is_alive = not any(pulse.is_stuck() for pulse in self._pulses.values())
+        services = {name: pulse.state() for name, pulse in self._pulses.items()}
+        return web.json_response({"is_alive": is_alive, "services": services}, status=200 if is_alive else 503)
 
     async def _readyz(self, _: web.Request) -> web.Response:
         return web.json_response({"is_ready": True})

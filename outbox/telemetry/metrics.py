@@ -14,6 +14,8 @@ from outbox.model.delivery import State
 from outbox.model.lifecycle import Lifecycle
 from outbox.model.outcome import OUTCOME_NAMES
 
+# The one service whose failure leaves events unpublished.
+_RELAY = "relay"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -29,6 +31,7 @@ class Metrics:
 
     def __init__(self, *, stream: str | None, flows: Iterable[str]) -> None:
         registry = self._registry = CollectorRegistry()
+        self._stream = stream
         self._unpublished = _OldestUnpublished()
         Gauge("outbox_build_info", "Version of the program.", ["version"], registry=registry).labels(
             version("outbox-sidecar")
@@ -91,7 +94,7 @@ class Metrics:
         """Return the metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def __call__(self, event: Lifecycle) -> None:  # noqa: PLR0912 - one flat case for each event
+    def __call__(self, event: Lifecycle) -> None:  # noqa: C901, PLR0912 - one flat case for each event
         """Count one event. What has no metric is in the logs."""
         match event:
             case happened.LeadTaken():
@@ -126,9 +129,14 @@ class Metrics:
                 self._void.labels(event.flow).inc(event.results)
             case happened.DeadLetterPublished():
                 self._dead.labels(event.flow).inc()
+            case happened.ServiceStarted():
+                self._waits.labels(event.service)
             case happened.ServiceWaiting():
                 self._waits.labels(event.service).inc()
-                self._unpublished.lost(event.service)
+                if event.service == _RELAY and self._stream is not None:
+                    # Its session is gone, and with it the lead.
+                    self._leader.labels(self._stream).set(0)
+                    self._unpublished.lost()
             case _:
                 pass
 
@@ -155,7 +163,6 @@ class _OldestUnpublished:
     def none(self) -> None:
         self.at_least(0.0)
 
-    def lost(self, service: str) -> None:
+    def lost(self) -> None:
         """The relay could not work: from now on the age grows, also when it never led before."""
-        if service == "relay":
-            self.is_leading = True
+        self.is_leading = True
