@@ -201,7 +201,7 @@ class Supervisor:
                 if service.ends_process:
                     self.stop.set()
                 break
-        pulse.is_running = False
+        pulse.is_running, pulse.is_waiting = False, False
 
     async def _wait(self, service: Service, error: OutboxError, failures: int) -> None:
         pause_seconds = RESTART_BACKOFF.delay_seconds(failures, random.random())  # noqa: S311 - jitter, not a secret

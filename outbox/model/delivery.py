@@ -125,9 +125,11 @@ def _settle(outcome: Outcome, *, attempt: int, failures: int, policy: RetryPolic
                 reason_class="retry",
             )
         case Throttled(reason, after_seconds):
-            return Settlement(State.RETRY, _polite(after_seconds, pause), reason=reason, reason_class="throttled")
+            delay = _polite(after_seconds, pause, policy.backoff)
+            return Settlement(State.RETRY, delay, reason=reason, reason_class="throttled")
         case TargetDown(reason, after_seconds):
-            return Settlement(State.RETRY, _polite(after_seconds, pause), reason=reason, reason_class="target_down")
+            delay = _polite(after_seconds, pause, policy.backoff)
+            return Settlement(State.RETRY, delay, reason=reason, reason_class="target_down")
         case CredentialsExpired(reason):
             return Settlement(State.RETRY, pause, reason=reason, reason_class="credentials_expired")
         case Configuration(reason):
@@ -138,9 +140,9 @@ def _settle(outcome: Outcome, *, attempt: int, failures: int, policy: RetryPolic
             assert_never(outcome)
 
 
-def _polite(after_seconds: float | None, pause_seconds: float) -> float:
-    """The target's word wins over our own pause; where it gives none, ours holds."""
-    return pause_seconds if after_seconds is None else after_seconds
+def _polite(after_seconds: float | None, pause_seconds: float, backoff: Backoff) -> float:
+    """The target's word wins over our own pause, but "at once" from a target in trouble would be a hot loop."""
+    return pause_seconds if after_seconds is None else max(after_seconds, backoff.first_seconds / 2)
 
 
 def may_send_again(strategy: RecoveryStrategy, *, sent_age_seconds: float, is_same_request: bool) -> Settlement | None:

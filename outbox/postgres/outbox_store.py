@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from decimal import Decimal
 
 import asyncpg
 import orjson
@@ -152,21 +154,40 @@ def _event(row: asyncpg.Record, max_payload_bytes: int) -> Envelope | RefusedEve
 
 
 def _headers(text: str | None) -> Mapping[str, HeaderValue]:
-    """Scalars stay what they are; lists and objects travel as their JSON text."""
+    """Scalars stay what they are, with every digit; lists and objects travel as their JSON text."""
     if text is None:
         return {}
     try:
-        decoded = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise Unpublishable(f"headers cannot be decoded: {error.msg} at character {error.pos}") from error
-    return {name: _header_value(value) for name, value in decoded.items() if value is not None}
+        # Not orjson: it reads 1.10 as 1.1, and large integers as floats.
+        decoded = json.loads(text, parse_float=Decimal, parse_int=_integer)
+        return {name: _header_value(value) for name, value in decoded.items() if value is not None}
+    except UnicodeEncodeError as error:
+        raise Unpublishable("headers cannot be sent: a text is not valid Unicode") from error
+    except RecursionError as error:
+        raise Unpublishable("headers cannot be sent: they are nested too deep") from error
+    except (ValueError, TypeError) as error:
+        raise Unpublishable(f"headers cannot be sent: {type(error).__name__}") from error
+
+
+def _integer(text: str) -> int | Decimal:
+    number = Decimal(text)
+    return int(number) if -(2**63) <= number < 2**63 else number
 
 
 def _header_value(value: object) -> HeaderValue:
     match value:
-        case bool() | str():
+        case bool() | int():
             return value
-        case int() if -(2**63) <= value < 2**63:
+        case str():
+            value.encode()  # a lone surrogate has no bytes
             return value
+        case Decimal():
+            return str(value)
         case _:
-            return orjson.dumps(value).decode()
+            return orjson.dumps(value, default=_exact_number).decode()
+
+
+def _exact_number(value: object) -> orjson.Fragment:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value))
+    raise TypeError

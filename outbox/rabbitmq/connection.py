@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import aio_pika
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPError
 from yarl import URL
 
-from outbox.model.errors import Misconfigured
+from outbox.model.errors import Misconfigured, Unavailable
 from outbox.rabbitmq.errors import opening_errors, rabbitmq_errors
+from outbox.rabbitmq.tolerance import tolerate_foreign_messages
 
 # Closing waits for the broker's answer, which may never come.
 _CLOSE_SECONDS = 2.0
@@ -60,6 +61,7 @@ async def connect(server: RabbitServer, *, name: str) -> AsyncIterator[AbstractC
         url = URL(server.url).update_query(heartbeat=str(server.heartbeat_seconds), name=name)
     except ValueError as error:
         raise Misconfigured("rabbitmq.url is not an AMQP URL", "write it as amqp://user:password@host:5672/") from error
+    tolerate_foreign_messages()
     with opening_errors(str(server)):
         async with asyncio.timeout(server.connect_timeout_seconds):
             connection = await aio_pika.connect(
@@ -72,3 +74,20 @@ async def connect(server: RabbitServer, *, name: str) -> AsyncIterator[AbstractC
         with suppress(AMQPError, OSError, RuntimeError, TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await connection.close()
+
+
+async def open_channel(connection: AbstractConnection, server: str, **options: bool) -> AbstractChannel:
+    """Open a channel. ``options`` are those of `AbstractConnection.channel`; the caller bounds the wait.
+
+    Raises:
+        Unavailable: the connection has broken since it was opened, or breaks now.
+    """
+    with rabbitmq_errors(server):
+        try:
+            return await connection.channel(**options)
+        except RuntimeError as error:
+            transport = connection.transport
+            if transport is not None and not transport.connection.is_closed:
+                raise
+            # The library has no better word for a connection that broke while nobody used it.
+            raise Unavailable(server, "the connection broke") from error

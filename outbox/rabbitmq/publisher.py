@@ -17,7 +17,7 @@ from outbox.model.envelope import SHORT_STRING_MAX_BYTES, Envelope, HeaderValue,
 from outbox.model.errors import PublishNotConfirmed
 from outbox.model.inbox import DeadLetter
 from outbox.model.lifecycle import Report, Unrouted
-from outbox.rabbitmq.connection import RabbitServer, connect
+from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
 from outbox.rabbitmq.topology import DEAD, EVENTS, REJECTED, UNROUTED, FlowRoute, declare
 
@@ -130,7 +130,10 @@ class RabbitBroker:
         async with connect(self._server, name=self._name) as connection:
             await declare(connection, str(self._server), self._flows)
             with rabbitmq_errors(str(self._server)):
-                channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                async with asyncio.timeout(self._server.connect_timeout_seconds):
+                    channel = await open_channel(
+                        connection, str(self._server), publisher_confirms=True, on_return_raises=True
+                    )
             yield ConfirmingPublisher(self._server, channel, self._source, self._report)
 
 

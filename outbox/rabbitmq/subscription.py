@@ -11,7 +11,7 @@ from pamqp.commands import Basic
 
 from outbox.model.envelope import Message
 from outbox.model.errors import Unavailable
-from outbox.rabbitmq.connection import RabbitServer, connect
+from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
 from outbox.rabbitmq.topology import FlowRoute, declare, flow_queue
 
@@ -78,7 +78,7 @@ class RabbitConsumer:
             await declare(connection, str(self._server), self._flows)
             with rabbitmq_errors(str(self._server)):
                 async with asyncio.timeout(self._server.connect_timeout_seconds):
-                    channel = await connection.channel(publisher_confirms=False)
+                    channel = await open_channel(connection, str(self._server), publisher_confirms=False)
                     await channel.set_qos(prefetch_count=self._prefetch)
                     underlay = await channel.get_underlay_channel()
                     subscription = Subscription(self._server, underlay, queue)

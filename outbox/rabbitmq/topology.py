@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractConnection
 
+from outbox.rabbitmq.connection import open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
 
 EVENTS = "outbox.events"
@@ -113,7 +114,7 @@ async def declare(connection: AbstractConnection, server: str, flows: Sequence[F
     """
     with rabbitmq_errors(server):
         async with asyncio.timeout(_DECLARE_SECONDS):
-            channel = await connection.channel()
+            channel = await open_channel(connection, server)
             for exchange in exchanges():
                 await channel.declare_exchange(
                     exchange.name, exchange.kind, durable=True, arguments=dict(exchange.arguments)

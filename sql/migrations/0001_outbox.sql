@@ -44,6 +44,8 @@ comment on constraint event_type_is_a_routing_key on outbox.event is
     'The type is the AMQP routing key: 1 to 255 bytes, no spaces, control characters, * or #.';
 comment on constraint event_key_fits on outbox.event is
     'A key has 1 to 512 bytes and no control characters; use null for an event without order.';
+comment on constraint event_version_is_positive on outbox.event is
+    'The version of a type''s contract is 1 or more.';
 comment on constraint event_payload_fits on outbox.event is
     'No broker takes more than 128 MiB.';
 comment on constraint event_headers_are_a_small_object on outbox.event is

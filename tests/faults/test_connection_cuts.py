@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
+from aio_pika.exceptions import AMQPError
 
+from outbox.model.errors import Unavailable
+from outbox.rabbitmq.connection import RabbitServer, connect
+from outbox.rabbitmq.topology import declare
 from sandbox.crm_faults import Faults
 from sandbox.tcp_proxy import Direction, TcpProxy
+from tests.kit.broker import Broker
 from tests.kit.seeds import repeatable, seeds
 from tests.kit.site import Site, proxied
 from tests.kit.waiting import rest
@@ -43,6 +48,17 @@ async def test_cuts_at_random_moments_lose_nothing_and_repeat_nothing(site: Site
             assert consumer.is_running
             assert relay.find("service waiting")
             assert consumer.find("service waiting")
+
+
+async def test_a_connection_that_broke_while_nobody_used_it_is_an_absent_broker(broker: Broker) -> None:
+    async with proxied(broker.url) as (amqp, amqp_url), connect(RabbitServer(amqp_url), name="test") as connection:
+        transport = connection.transport
+        assert transport is not None
+        amqp.cut()
+        with suppress(AMQPError):
+            await transport.connection.closing
+        with pytest.raises(Unavailable, match="the connection broke"):
+            await declare(connection, "the broker", ())
 
 
 async def _cut_again_and_again(dice: random.Random, proxy: TcpProxy) -> None:

@@ -96,6 +96,25 @@ async def test_a_consumer_killed_in_the_middle_of_a_call_asks_again_under_the_sa
     assert [line.idempotency_key for line in site.crm.ledger.lines] == [f"{FLOW}-{event_id}"]
 
 
+async def test_a_consumer_killed_in_the_middle_of_a_call_without_a_key_leaves_it_to_a_person(site: Site) -> None:
+    site.crm.add_script(Script(order_ref=FIRST_ORDER, fault=Fault.HOLD_AFTER_EFFECT, times=1))
+    await site.start("relay")
+    consumer = await site.start("consume", has_keys=False)
+    (event_id,) = await site.confirm_orders()
+    await site.crm.gate.arrived(1)
+    await consumer.kill()
+    site.crm.gate.release()
+
+    await site.let_leases_expire()
+    successor = await site.start("consume", has_keys=False)
+    await successor.logged("parked", event_id=event_id, state="in_doubt")
+    (behind,) = await site.confirm_orders()
+    await site.becomes(behind, "blocked")
+    assert await site.state(event_id) == "in_doubt"
+    assert await site.attempts(event_id) == ["unknown"]
+    assert await site.met("requests") == 1
+
+
 async def test_a_consumer_killed_right_after_the_settle_calls_nothing_again(site: Site) -> None:
     await site.start("relay")
     async with proxied(site.database.url) as (postgres, pg_url):

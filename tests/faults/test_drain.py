@@ -34,11 +34,11 @@ async def test_a_consumer_that_is_asked_to_end_waits_for_its_call_and_settles_it
 
 
 async def test_a_call_that_outlasts_the_drain_is_named_and_safe(site: Site) -> None:
-    consumer, event_id = await in_the_middle_of_a_call(site, drain="500ms")
+    consumer, event_id = await in_the_middle_of_a_call(site, drain="1s")
     consumer.ask_to_end()
     assert await consumer.ended() == DRAIN_TIMEOUT
     overrun = await consumer.logged("drain took too long")
-    assert overrun["busy"] == [f"apply {FLOW}"]
+    assert f"apply {FLOW}" in overrun["busy"]
     assert await site.state(event_id) == "applying"
 
     site.crm.gate.release()

@@ -16,7 +16,7 @@ from tests.kit.tap import Tap
 from tests.kit.waiting import rest
 
 ORDERS = 300
-KILLS = 3
+KILLS = 4
 SHARES = {
     Fault.DROP_AFTER_EFFECT: 0.03,
     Fault.ERROR_500: 0.02,

@@ -56,20 +56,20 @@ ROWS = (
         headers=json.dumps({ODD_TEXT: ODD_TEXT, "nul": "\0"}, ensure_ascii=False),
         arrives_with={ODD_TEXT: ODD_TEXT, "nul": "\0"},
     ),
-    Row("half a character in a header", headers=r'{"a": "\ud800"}', reason="headers cannot be decoded"),
+    Row("half a character in a header", headers=r'{"a": "\ud800"}', reason="a text is not valid Unicode"),
     Row("long name of a header", headers=json.dumps({"n" * 129: 1}), reason="has 129 bytes, AMQP takes 1 to 128"),
     Row("longest name of a header", headers=json.dumps({"n" * 128: 1}), arrives_with={"n" * 128: 1}),
-    Row("deep headers", headers='{"a": ' + "[" * 2000 + "]" * 2000 + "}", reason="headers cannot be decoded"),
+    Row("deep headers", headers='{"a": ' + "[" * 2000 + "]" * 2000 + "}", reason="they are nested too deep"),
     Row(
         "headers of every kind",
-        headers=r'{"list": [1, {"a": null}], "yes": true, "null": null, "small": -9223372036854775808,'
-        r' "large": 9223372036854775808, "part": 1.5}',
+        headers=r'{"list": [1.10, {"a": null}], "yes": true, "null": null, "small": -9223372036854775808,'
+        r' "large": 18446744073709551617, "part": 1.10}',
         arrives_with={
-            "list": '[1,{"a":null}]',
+            "list": '[1.10,{"a":null}]',
             "yes": True,
             "small": -(2**63),
-            "large": "9223372036854775808",
-            "part": "1.5",
+            "large": "18446744073709551617",
+            "part": "1.10",
         },
     ),
     Row(
@@ -177,6 +177,11 @@ async def test_what_could_never_be_published_is_refused_at_insert_with_a_rule_th
 
     assert caught.value.constraint_name == rule
     assert str(explanation).endswith(".")
+
+
+async def test_a_version_counts_from_one(database: Database) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="event_version_is_positive"):
+        await database.value("insert into outbox.event (type, version, payload) values ('a', 0, '{}')")
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ class Process(asyncio.SubprocessProtocol):
             if line["event"] == event and all(line.get(name) == value for name, value in fields.items())
         ]
 
-    async def logged(self, event: str, *, since: int = 0, within_seconds: float = 20.0, **fields: object) -> Line:
+    async def logged(self, event: str, *, since: int = 0, within_seconds: float = 30.0, **fields: object) -> Line:
         """Wait for a line and return it."""
         with suppress(TimeoutError):
             await self._changes.until(
@@ -114,7 +114,7 @@ class Process(asyncio.SubprocessProtocol):
         """Send SIGTERM."""
         self._open().terminate()
 
-    async def ended(self, *, within_seconds: float = 20.0) -> int:
+    async def ended(self, *, within_seconds: float = 30.0) -> int:
         """Wait for its end and return the exit code; a signal's number is negative."""
         try:
             await self._changes.until(lambda: self._has_ended, within_seconds=within_seconds)

@@ -56,15 +56,19 @@ class Site:
         amqp_url: str | None = None,
         crm_url: str | None = None,
         crm_timeout: str = "10s",
+        has_keys: bool = True,
         http_port: int = 0,
         **sections: Mapping[str, object] | str,
     ) -> Process:
-        """Start ``outbox VERB``; ``sections`` go over those of the settings file."""
+        """Start ``outbox VERB``; ``sections`` go over those of the settings file.
+
+        Without ``has_keys`` the sidecar believes that the CRM does not know idempotency keys.
+        """
         name = f"{verb}-{next(self._numbers)}"
         settings = self.folder / f"{name}.yaml"
         connection = {"base_url": crm_url or self.crm.url, "bearer": DEFAULT_TOKEN, "timeout": crm_timeout}
         # JSON is YAML.
-        settings.write_text(json.dumps(_settings(connection) | sections), encoding="utf-8")
+        settings.write_text(json.dumps(_settings(connection, has_keys=has_keys) | sections), encoding="utf-8")
         process = await Process.start(
             name,
             (verb, "--config", str(settings)),
@@ -121,7 +125,7 @@ class Site:
         )
         return None if state is None else str(state)
 
-    async def becomes(self, message_id: str, state: str, *, within_seconds: float = 20.0) -> None:
+    async def becomes(self, message_id: str, state: str, *, within_seconds: float = 30.0) -> None:
         """Wait until a delivery is in a state."""
 
         async def is_there() -> bool:
@@ -226,7 +230,9 @@ def _bugs(process: Process) -> list[Line]:
     return process.find("service failed, this is a bug")
 
 
-def _settings(connection: Mapping[str, object]) -> dict[str, object]:
+def _settings(connection: Mapping[str, object], *, has_keys: bool) -> dict[str, object]:
+    # The CRM wants a key all the same.
+    keys = {"idempotency": {"window": "24h"}} if has_keys else {"headers": {"Idempotency-Key": "always-the-same"}}
     return {
         "inbox": _INBOX,
         "relay": _RELAY,
@@ -241,7 +247,7 @@ def _settings(connection: Mapping[str, object]) -> dict[str, object]:
                     "operations": {
                         "order.confirmed": {"method": "POST", "path": "/deals", "external_id": "deal.id"},
                     },
-                    "idempotency": {"window": "24h"},
+                    **keys,
                 },
                 "retry": _RETRY,
             },

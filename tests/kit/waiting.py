@@ -19,7 +19,7 @@ async def rest(seconds: float) -> None:
             await asyncio.Event().wait()
 
 
-async def until(look: Callable[[], Awaitable[T]], *, what: str, within_seconds: float = 20.0) -> T:
+async def until(look: Callable[[], Awaitable[T]], *, what: str, within_seconds: float = 30.0) -> T:
     """Look until something is there, and return it."""
     seen: T | None = None
     try:
