@@ -44,6 +44,10 @@ class RestAdapter:
         self._http = HttpClient(connection, keeps_connections=settings.idempotency is not None)
         self._user_agent = user_agent()
 
+    def supports(self, event_type: str) -> bool:
+        """Say whether an operation is configured for this event type, or one for any."""
+        return bool({event_type, _ANY_TYPE} & self._settings.operations.keys())
+
     def recovery(self, event_type: str) -> RecoveryStrategy:  # noqa: ARG002  # the same for all operations
         """Return the idempotency key's window, or no recovery where the target knows no keys."""
         idempotency = self._settings.idempotency

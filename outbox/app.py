@@ -18,7 +18,7 @@ from outbox.inbox.dead import DeadLetterPublisher
 from outbox.inbox.lanes import Ownership
 from outbox.model.adapter import Adapter
 from outbox.model.cursor import PageLimits
-from outbox.model.errors import ExitCode
+from outbox.model.errors import ExitCode, Misconfigured
 from outbox.model.lifecycle import Lifecycle, Report
 from outbox.postgres.connection import PostgresServer
 from outbox.postgres.inbox_store import InboxStore
@@ -179,6 +179,23 @@ class App:
             name=name,
             report=self._report,
         )
+
+
+def check_flows(settings: Settings) -> None:
+    """Refuse settings under which every message of a type would become a dead letter.
+
+    Raises:
+        Misconfigured: with every flow and event type that its adapter has no operation for.
+    """
+    lost = [
+        f"flows.{name}.events: {event_type} has no operation in flows.{name}.adapter"
+        for name, flow in settings.flows.items()
+        for adapter in [_adapter(settings, flow)]
+        for event_type in flow.events
+        if "*" not in event_type and "#" not in event_type and not adapter.supports(event_type)
+    ]
+    if lost:
+        raise Misconfigured("\n".join(lost), "add the operations, or take the events out of the flow")
 
 
 def _adapter(settings: Settings, flow: Flow) -> Adapter:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from adapters.registry import ADAPTERS
+from outbox.app import check_flows
 from outbox.config.load import load
 from outbox.config.settings import Settings
 from outbox.model.errors import ExitCode, OutboxError, Unavailable
@@ -36,6 +37,7 @@ def settings_of(config: Path | None) -> Settings:
         settings = load(
             path=config, environ=os.environ, adapters={name: kind.settings for name, kind in ADAPTERS.items()}
         )
+        check_flows(settings)
     except OutboxError as error:
         fail(error)
     logs.configure(style=settings.log.format, level=settings.log.level)

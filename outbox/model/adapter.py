@@ -81,6 +81,10 @@ class Request:
 class Adapter(Protocol):
     """One connection to one target system, shared by all deliveries of a flow."""
 
+    def supports(self, event_type: str) -> bool:
+        """Say whether there is an operation for this event type. Asked before anything runs."""
+        ...
+
     def recovery(self, event_type: str) -> RecoveryStrategy:
         """Return how an unknown outcome of this event type's operation is resolved."""
         ...

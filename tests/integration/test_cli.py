@@ -106,6 +106,27 @@ async def test_a_secret_file_that_cannot_be_read_is_named_before_anything_starts
     assert ": Is a directory next step:" in ended.refusal(ExitCode.MISCONFIGURED)
 
 
+async def test_an_event_type_without_an_operation_is_told_before_anything_starts(cli: Cli) -> None:
+    """Else every message of that type would become a dead letter, one by one."""
+    flow = {
+        "description": "Orders become deals",
+        "events": ["order.confirmed", "order.cancelled", "stock.*"],
+        "adapter": {
+            "use": "rest",
+            "connection": "crm",
+            "operations": {"order.confirmed": {"method": "POST", "path": "/deals"}},
+        },
+    }
+    cli.settings({"connections": {"crm": {"base_url": "https://crm.example.com"}}, "flows": {"orders": flow}})
+    for verb in ("config", "run", "consume"):
+        ended = await cli(verb)
+        assert ended.code == ExitCode.MISCONFIGURED
+        assert ended.err == (
+            "error: flows.orders.events: order.cancelled has no operation in flows.orders.adapter\n"
+            "  next step: add the operations, or take the events out of the flow\n"
+        )
+
+
 async def test_an_event_by_hand_is_what_was_typed(cli: Cli, database: Database) -> None:
     cli = replace(cli, pg_url=database.url)
     payload = '{"b":  1.10, "a": "ü \\u0000 😀", "b": 2}'

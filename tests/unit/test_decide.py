@@ -33,6 +33,9 @@ class PlainAdapter:
     strategy: RecoveryStrategy
     body: bytes = b"same"
 
+    def supports(self, event_type: str) -> bool:
+        return event_type == "order.confirmed"
+
     def recovery(self, event_type: str) -> RecoveryStrategy:
         assert event_type == "order.confirmed"
         return self.strategy
