@@ -88,23 +88,23 @@ class Relay:
             LeaseLost: another relay leads.
             Misconfigured: a person must act.
         """
-        # The broker before the lead: while it is away, a lead would be taken and lost with every try.
-        async with self._store.session() as session, self._broker.publisher() as publisher:
+        async with self._store.session() as session:
             lead = await self._wait_for_lead(session, stop, pulse)
             if lead is None:
                 return
             self._report(LeadTaken(self._store.stream, lead.epoch, lead.cursor.previous, lead.timeline_changed_from))
-            leader = _Leader(self._store.stream, session, publisher, lead, self._settings, self._report)
-            await leader.run(stop, pulse)
+            async with self._broker.publisher() as publisher:
+                pulse.establish()
+                leader = _Leader(self._store.stream, session, publisher, lead, self._settings, self._report)
+                await leader.run(stop, pulse)
 
     async def _wait_for_lead(self, session: _Session, stop: Stop, pulse: Pulse) -> Lead | None:
         is_standing_by = False
         while not stop.is_set():
             pulse.beat()
-            lead = await session.try_lead()
-            pulse.establish()
-            if lead is not None:
+            if lead := await session.try_lead():
                 return lead
+            pulse.establish()
             if not is_standing_by:
                 self._report(StandingBy(self._store.stream))
                 is_standing_by = True
