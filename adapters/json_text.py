@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from decimal import Decimal
 
 import orjson
 
 from outbox.model.errors import MappingError
+from outbox.model.exact_json import exact_number
 
 MAX_MESSAGE_CHARACTERS = 200
 
@@ -31,7 +31,7 @@ def encode(document: Mapping[str, object]) -> bytes:
         MappingError: it holds something that JSON cannot say.
     """
     try:
-        return orjson.dumps(document, default=_exact_number)
+        return orjson.dumps(document, default=exact_number)
     except orjson.JSONEncodeError as error:
         # The encoder's messages name kinds and limits, never values.
         raise MappingError("(document)", f"cannot be written as JSON: {error}") from None
@@ -117,9 +117,3 @@ def _leaves(document: object) -> Iterator[str]:
                 pass
             case number:
                 yield str(number)
-
-
-def _exact_number(value: object) -> orjson.Fragment:
-    if isinstance(value, Decimal) and value.is_finite():
-        return orjson.Fragment(str(value))
-    raise TypeError

@@ -112,6 +112,10 @@ class Service:
     ends_process: bool = False
 
 
+class ServicesFailed(ExceptionGroup[Exception]):
+    """The bugs that ended services; each of them was reported when it happened."""
+
+
 class Supervisor:
     """Runs services until stopped; bounds the drain."""
 
@@ -121,6 +125,7 @@ class Supervisor:
         self._report = report
         self._failures: list[Exception] = []
         self._refusal: Misconfigured | None = None
+        self._unfinished_jobs = {service.name for service in self._services if service.ends_process}
         self._deadline: asyncio.Timeout | None = None
         self.stop = Stop()
         self.pulses = {service.name: Pulse() for service in self._services}
@@ -129,11 +134,12 @@ class Supervisor:
         """Run until every service has returned.
 
         Returns:
-            OK, or DRAIN_TIMEOUT when the grace was not enough.
+            OK, or DRAIN_TIMEOUT when the grace was not enough, or a service that is the whole job was stopped before
+            its end.
 
         Raises:
             Misconfigured: a service could not even start, and a person must act.
-            ExceptionGroup: the bugs that ended services.
+            ServicesFailed: the bugs that ended services.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -146,8 +152,8 @@ class Supervisor:
         if self._refusal is not None:
             raise self._refusal
         if self._failures:
-            raise ExceptionGroup("services ended by a bug", self._failures)
-        return ExitCode.OK if is_drained else ExitCode.DRAIN_TIMEOUT
+            raise ServicesFailed("services ended by a bug", self._failures)
+        return ExitCode.OK if is_drained and not self._unfinished_jobs else ExitCode.DRAIN_TIMEOUT
 
     def _on_signal(self) -> None:
         if self.stop.is_set() and self._deadline is not None:
@@ -198,7 +204,8 @@ class Supervisor:
                 pulse.is_waiting = True
                 await self._wait(service, obstacle, failures)
             else:
-                if service.ends_process:
+                if service.ends_process and not self.stop.is_set():
+                    self._unfinished_jobs.discard(service.name)
                     self.stop.set()
                 break
         pulse.is_running, pulse.is_waiting = False, False

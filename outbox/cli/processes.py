@@ -9,6 +9,7 @@ import typer
 from outbox.app import App, Roles
 from outbox.cli.common import ConfigOption, run, settings_of, usage_problem
 from outbox.model.errors import ExitCode
+from outbox.supervisor import ServicesFailed
 
 _RUN = """\
 Run relay and consumers in one process.
@@ -59,7 +60,7 @@ def _start(config: ConfigOption, roles: Roles) -> None:
 
     try:
         code = run(work)
-    except ExceptionGroup:
+    except ServicesFailed:
         # The log has told each bug with its traceback.
         code = ExitCode.INTERNAL_ERROR
     raise typer.Exit(code)

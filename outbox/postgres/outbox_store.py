@@ -13,6 +13,7 @@ import orjson
 from outbox.model.cursor import Batch, Cursor, Lead, Page, PageLimits
 from outbox.model.envelope import Envelope, HeaderValue, RefusedEvent, check_publishable
 from outbox.model.errors import Unpublishable
+from outbox.model.exact_json import exact_number
 from outbox.postgres.connection import Connection, PostgresServer, connect
 from outbox.postgres.errors import postgres_errors
 from outbox.postgres.migrate import LOCK_CLASS
@@ -184,10 +185,4 @@ def _header_value(value: object) -> HeaderValue:
         case Decimal():
             return str(value)
         case _:
-            return orjson.dumps(value, default=_exact_number).decode()
-
-
-def _exact_number(value: object) -> orjson.Fragment:
-    if isinstance(value, Decimal):
-        return orjson.Fragment(str(value))
-    raise TypeError
+            return orjson.dumps(value, default=exact_number).decode()
