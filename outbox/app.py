@@ -178,6 +178,7 @@ class App:
             source=self._settings.relay.source,
             name=name,
             report=self._report,
+            kind=self._settings.relay.publisher,
         )
 
 

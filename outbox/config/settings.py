@@ -147,7 +147,12 @@ class RelaySettings(Strict):
     """How events leave the outbox."""
 
     source: Annotated[_UriReference, Field(description="The CloudEvents source of every event.")] = "/outbox"
-    page_events: Annotated[int, Field(ge=1, le=500, description="Events read and sent at once, at most.")] = 200
+    publisher: Annotated[
+        Literal["batched", "plain"],
+        Field(description="A page in one write, or each message by the client library's own publish."),
+    ] = "batched"
+    # Two pages are unconfirmed at once; what the client library does for one confirm grows with what is unconfirmed.
+    page_events: Annotated[int, Field(ge=1, le=250, description="Events read and sent at once, at most.")] = 250
     page_bytes: Annotated[
         Bytes,
         Field(ge=1024, le=_MAX_MESSAGE_BYTES, description="Payload read at once; one event always fits."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
 
 from outbox.model.errors import Unpublishable
 
@@ -24,14 +24,19 @@ VERSION = "version"
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 CLOUDEVENTS_PREFIX = "cloudEvents_"
+_ID = CLOUDEVENTS_PREFIX + "id"
+_PARTITION_KEY = CLOUDEVENTS_PREFIX + "partitionkey"
+_SPEC_VERSION = CLOUDEVENTS_PREFIX + "specversion"
+_SOURCE = CLOUDEVENTS_PREFIX + "source"
+_TYPE = CLOUDEVENTS_PREFIX + "type"
+_SHARED = (VERSION, _SPEC_VERSION, _SOURCE, _TYPE)
 
 # W3C trace context, level 2: a header that does not parse is ignored, never repaired.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """One event, ready to be sent.
+class Envelope(NamedTuple):
+    """One event, ready to be sent. A named tuple, because one is made for every event and they are made fastest.
 
     ``sequence`` is the outbox row's id: it orders the events of one key. ``payload`` is the row's JSON text,
     byte for byte. ``headers`` are the application's own.
@@ -53,21 +58,31 @@ def wire_headers(envelope: Envelope, *, source: str) -> dict[str, HeaderValue]:
     CloudEvents attributes follow the AMQP binding's ``cloudEvents_`` prefix; ``id``, ``type`` and
     ``datacontenttype`` already are AMQP properties, but consumers of the binding read headers only.
     """
-    headers: dict[str, HeaderValue] = dict(envelope.headers)
-    if not is_traceparent(headers.get(TRACEPARENT)):
-        headers.pop(TRACEPARENT, None)
-        headers.pop(TRACESTATE, None)
+    return own_headers(envelope) | shared_headers(envelope.type, envelope.version, source=source)
+
+
+def own_headers(envelope: Envelope) -> dict[str, HeaderValue]:
+    """Return the headers in which this event may differ from all others of its type."""
+    headers: dict[str, HeaderValue] = {}
+    if envelope.headers:
+        headers.update(envelope.headers)
+        if not is_traceparent(headers.get(TRACEPARENT)):
+            headers.pop(TRACEPARENT, None)
+            headers.pop(TRACESTATE, None)
+        for name in _SHARED:
+            headers.pop(name, None)
+        headers.pop(KEY, None)
     headers[SEQUENCE] = envelope.sequence
-    headers[VERSION] = envelope.version
-    headers.pop(KEY, None)
     if envelope.key is not None:
         headers[KEY] = envelope.key
-        headers[CLOUDEVENTS_PREFIX + "partitionkey"] = envelope.key
-    headers[CLOUDEVENTS_PREFIX + "specversion"] = "1.0"
-    headers[CLOUDEVENTS_PREFIX + "id"] = envelope.message_id
-    headers[CLOUDEVENTS_PREFIX + "source"] = source
-    headers[CLOUDEVENTS_PREFIX + "type"] = envelope.type
+        headers[_PARTITION_KEY] = envelope.key
+    headers[_ID] = envelope.message_id
     return headers
+
+
+def shared_headers(event_type: str, version: int, *, source: str) -> dict[str, HeaderValue]:
+    """Return the headers that every event of this type has; none of them is among `own_headers`."""
+    return {VERSION: version, _SPEC_VERSION: "1.0", _SOURCE: source, _TYPE: event_type}
 
 
 def is_traceparent(value: object) -> TypeGuard[str]:
@@ -85,7 +100,9 @@ def check_publishable(envelope: Envelope, *, max_payload_bytes: int) -> None:
         raise Unpublishable(
             f"payload has {len(envelope.payload)} bytes, the limit rabbitmq.max_payload_bytes is {max_payload_bytes}"
         )
-    _check_size("type", envelope.type, SHORT_STRING_MAX_BYTES)
+    # Whatever the encoding makes of it: four bytes a character at most.
+    if len(envelope.type) * 4 > SHORT_STRING_MAX_BYTES or not envelope.type:
+        _check_size("type", envelope.type, SHORT_STRING_MAX_BYTES)
     for name in envelope.headers:
         _check_size(f"header name {name[:40]!r}", name, HEADER_NAME_MAX_BYTES)
         if name in _BROKER_HEADERS:

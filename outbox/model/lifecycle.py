@@ -99,6 +99,21 @@ class Unrouted:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishingBlocked:
+    """The broker has no memory or disk left and takes nothing; we wait."""
+
+    broker: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishingUnblocked:
+    """The broker takes messages again."""
+
+    broker: str
+    blocked_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class CursorSaved:
     """The cursor is in the database."""
 
@@ -182,6 +197,8 @@ Lifecycle = (
     | CaughtUp
     | EventRejected
     | Unrouted
+    | PublishingBlocked
+    | PublishingUnblocked
     | CursorSaved
     | Accepted
     | LanesChanged

@@ -83,9 +83,9 @@ class OutboxSession:
                 limits.max_payload_bytes,
             )
         return Page(
-            tuple(_event(row, limits.max_payload_bytes) for row in rows),
-            sum(row["payload_bytes"] for row in rows),
-            max((row["age_seconds"] for row in rows), default=0.0),
+            [_event(row, limits.max_payload_bytes) for row in rows],
+            sum([row["payload_bytes"] for row in rows]),
+            max([row["age_seconds"] for row in rows], default=0.0),
         )
 
     async def save(self, lead: Lead, cursor: Cursor) -> None:
@@ -132,25 +132,26 @@ class OutboxStore:
 
 
 def _event(row: asyncpg.Record, max_payload_bytes: int) -> Envelope | RefusedEvent:
+    # In the order of the columns of outbox.read_page; by name it costs twice as much.
+    sequence, event_id, event_type, version, key, payload, payload_bytes, headers, created_at_epoch_seconds, _ = row
     try:
-        payload = row["payload"]
         if payload is None:
             raise Unpublishable(
-                f"payload has {row['payload_bytes']} bytes, the limit rabbitmq.max_payload_bytes is {max_payload_bytes}"
+                f"payload has {payload_bytes} bytes, the limit rabbitmq.max_payload_bytes is {max_payload_bytes}"
             )
         envelope = Envelope(
-            message_id=row["event_id"],
-            sequence=row["id"],
-            type=row["type"],
-            version=row["version"],
-            key=row["key"],
-            payload=payload.encode(),
-            created_at_epoch_seconds=row["created_at_epoch_seconds"],
-            headers=_headers(row["headers"]),
+            event_id,
+            sequence,
+            event_type,
+            version,
+            key,
+            payload.encode(),
+            created_at_epoch_seconds,
+            _headers(headers),
         )
         check_publishable(envelope, max_payload_bytes=max_payload_bytes)
     except Unpublishable as refusal:
-        return RefusedEvent(row["event_id"], row["id"], row["type"], row["version"], row["key"], refusal.reason)
+        return RefusedEvent(event_id, sequence, event_type, version, key, refusal.reason)
     return envelope
 
 

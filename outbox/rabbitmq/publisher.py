@@ -3,51 +3,116 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+import re
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from functools import lru_cache
+from typing import Literal, Protocol
 
-from aio_pika import DeliveryMode
-from aio_pika import Message as AmqpMessage
-from aio_pika.abc import AbstractChannel, AbstractExchange
-from aiormq.exceptions import PublishError
-from pamqp.commands import Basic
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import ChannelPreconditionFailed
+from aiormq.abc import AbstractConnection as AbstractTransport
+from aiormq.channel import Channel
 
-from outbox.model.envelope import SHORT_STRING_MAX_BYTES, Envelope, HeaderValue, RefusedEvent, wire_headers
-from outbox.model.errors import PublishNotConfirmed
+from outbox.model.envelope import (
+    SHORT_STRING_MAX_BYTES,
+    Envelope,
+    HeaderValue,
+    RefusedEvent,
+    own_headers,
+    shared_headers,
+)
+from outbox.model.errors import PublishNotConfirmed, Unavailable, Unpublishable
 from outbox.model.inbox import DeadLetter
-from outbox.model.lifecycle import Report, Unrouted
+from outbox.model.lifecycle import PublishingBlocked, PublishingUnblocked, Report, Unrouted
+from outbox.rabbitmq.batched import BatchedSender
 from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
+from outbox.rabbitmq.plain import PlainSender
 from outbox.rabbitmq.topology import DEAD, EVENTS, REJECTED, UNROUTED, FlowRoute, declare
+from outbox.rabbitmq.wire import Outgoing, Shared
 
-_APP_ID = "outbox"
-T = TypeVar("T")
+PublisherKind = Literal["batched", "plain"]
+
+# How often a wait for confirms looks whether the broker has blocked this connection, and the time for that look.
+_LOOK_SECONDS = 1.0
+_LOOK_FOR_SECONDS = 0.01
+_TYPES_REMEMBERED = 1024
+# RabbitMQ says so in the text only; 3.8 to 4.x write it in these two ways.
+_TOO_LARGE = re.compile(r"message size (\d+) is larger than (?:configured )?max size (\d+)")
 
 
-class ConfirmingPublisher:
+class _Sender(Protocol):
+    """A channel that answers for each message; see `BatchedSender`."""
+
+    def encode(self, message: Outgoing) -> bytes: ...
+    async def send(self, messages: Sequence[Outgoing], encoded: Sequence[bytes]) -> Sequence[int]: ...
+
+
+class Publisher:
     """One channel with confirms. After any error it is not used again: its owner opens another."""
 
-    def __init__(self, server: RabbitServer, channel: AbstractChannel, source: str, report: Report) -> None:
+    def __init__(
+        self,
+        server: RabbitServer,
+        transport: AbstractTransport,
+        sender: _Sender,
+        limits: SizeLimits,
+        *,
+        source: str,
+        report: Report,
+    ) -> None:
         self._server = server
-        self._channel = channel
+        self._transport = transport
+        self._sender = sender
+        self._limits = limits
         self._source = source
         self._report = report
-        self._exchanges: dict[str, AbstractExchange] = {}
+        self._blocked_since: float | None = None
+        self._shared = lru_cache(_TYPES_REMEMBERED)(self._share)
 
-    async def publish(self, events: Sequence[Envelope]) -> None:
+    async def publish(self, events: Sequence[Envelope]) -> Sequence[RefusedEvent]:
         """Send a page in order and return when every message is confirmed and in a queue.
+
+        Several calls may be under way; they are sent in the order of the calls.
+
+        Returns:
+            The events that this broker will never take; nothing of them was sent.
 
         Raises:
             PublishNotConfirmed: at least one was refused; all of them may be sent again.
             Unavailable: the broker went away; the same.
         """
-        exchange = await self._exchange(EVENTS)
-        await self._all(events, lambda event: self._publish_event(exchange, event))
+        refused: list[RefusedEvent] = []
+        messages: list[Outgoing] = []
+        encoded: list[bytes] = []
+        for event in events:
+            message = Outgoing(
+                EVENTS,
+                event.type,
+                event.message_id,
+                event.type,
+                own_headers(event),
+                event.payload,
+                self._shared(event.type, event.version),
+                timestamp=event.created_at_epoch_seconds,
+            )
+            try:
+                self._limits.check(message)
+                encoded.append(self._sender.encode(message))
+            except Unpublishable as error:
+                refused.append(
+                    RefusedEvent(event.message_id, event.sequence, event.type, event.version, event.key, error.reason)
+                )
+            else:
+                messages.append(message)
+        if messages:
+            await self._park([messages[position] for position in await self._send(messages, encoded)])
+        return refused
 
     async def publish_rejected(self, event: RefusedEvent) -> None:
         """Tell the dead-letter exchange of an event that cannot become a message; its payload stays in the outbox."""
-        exchange = await self._exchange(DEAD)
         headers: dict[str, HeaderValue] = {
             "sequence": event.sequence,
             "version": event.version,
@@ -56,119 +121,179 @@ class ConfirmingPublisher:
         }
         if event.key is not None:
             headers["key"] = event.key
-        message = _message(b"", event.message_id, event.type, headers, content_type="application/octet-stream")
-        await self._all([message], lambda one: self._send(exchange, one, REJECTED))
+        await self._send_routed(
+            [
+                Outgoing(
+                    DEAD, REJECTED, event.message_id, event.type, headers, b"", content_type="application/octet-stream"
+                )
+            ]
+        )
 
     async def publish_dead(self, letters: Sequence[DeadLetter]) -> None:
         """Send the copies of dead deliveries and return when every one is confirmed and in its queue."""
-        exchange = await self._exchange(DEAD)
-        await self._all(letters, lambda letter: self._send(exchange, _dead_message(letter), letter.flow))
+        await self._send_routed([_dead_message(letter) for letter in letters])
 
-    async def _publish_event(self, exchange: AbstractExchange, event: Envelope) -> None:
-        message = _message(
-            event.payload,
-            event.message_id,
-            event.type,
-            wire_headers(event, source=self._source),
-            timestamp=event.created_at_epoch_seconds,
-        )
-        try:
-            await self._confirm(exchange, message, event.type)
-        except PublishError:
-            # No alternate exchange took it: parked by hand, so that nothing is lost and nothing waits behind it.
-            await self._send(self._channel.default_exchange, message, UNROUTED)
-            self._report(Unrouted(event.message_id, event.type))
+    def _share(self, event_type: str, version: int) -> Shared:
+        return Shared(shared_headers(event_type, version, source=self._source))
 
-    async def _send(self, exchange: AbstractExchange, message: AmqpMessage, routing_key: str) -> None:
-        try:
-            await self._confirm(exchange, message, routing_key)
-        except PublishError as error:
+    async def _park(self, returned: Sequence[Outgoing]) -> None:
+        """Keep what was routed nowhere: no alternate exchange took it, so that is done by hand."""
+        if not returned:
+            return
+        await self._send_routed([message._replace(exchange="", routing_key=UNROUTED) for message in returned])
+        for message in returned:
+            self._report(Unrouted(message.message_id, message.type))
+
+    async def _send_routed(self, messages: Sequence[Outgoing]) -> None:
+        returned = await self._send(messages, [self._sender.encode(message) for message in messages])
+        for position in returned:
+            message = messages[position]
             raise PublishNotConfirmed(
-                f"{self._server} has no queue for {exchange.name or 'the default exchange'} / {routing_key}"
-            ) from error
+                f"{self._server} has no queue for {message.exchange or 'the default exchange'} / {message.routing_key}"
+            )
 
-    async def _confirm(self, exchange: AbstractExchange, message: AmqpMessage, routing_key: str) -> None:
-        confirmation = await exchange.publish(message, routing_key, mandatory=True)
-        if not isinstance(confirmation, Basic.Ack):
-            raise PublishNotConfirmed(f"{self._server} answered {type(confirmation).__name__} instead of an ack")
-
-    async def _all(self, things: Sequence[T], send: Callable[[T], Coroutine[None, None, None]]) -> None:
-        """Start every send in order on the one channel, and wait for all confirms together."""
+    async def _send(self, messages: Sequence[Outgoing], encoded: Sequence[bytes]) -> Sequence[int]:
         with rabbitmq_errors(str(self._server)):
             try:
-                async with (
-                    asyncio.timeout(self._server.confirm_timeout_seconds),
-                    asyncio.TaskGroup() as group,
-                ):
-                    for thing in things:
-                        group.create_task(send(thing))
+                async with asyncio.TaskGroup() as group:
+                    sending = group.create_task(self._sender.send(messages, encoded))
+                    await self._wait(sending)
+                return sending.result()
             except ExceptionGroup as group_error:
-                # One cause is enough: whichever it was, the channel is not used again.
-                raise group_error.exceptions[0] from group_error
+                error = group_error.exceptions[0]
+                self._limits.learn(str(self._server), error)
+                raise error from group_error
 
-    async def _exchange(self, name: str) -> AbstractExchange:
-        if name not in self._exchanges:
-            self._exchanges[name] = await self._channel.get_exchange(name, ensure=False)
-        return self._exchanges[name]
+    async def _wait(self, sending: asyncio.Task[Sequence[int]]) -> None:
+        """Wait for the answers. Time in which the broker has blocked us does not count against the time-out."""
+        deadline = time.monotonic() + self._server.confirm_timeout_seconds
+        while True:
+            bound = min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic()))
+            done, _ = await asyncio.wait((sending,), timeout=bound)
+            if done:
+                self._unblocked()
+                return
+            if await self._is_blocked():
+                deadline = time.monotonic() + self._server.confirm_timeout_seconds
+            elif time.monotonic() >= deadline:
+                raise TimeoutError("no publisher confirm in time")
+
+    async def _is_blocked(self) -> bool:
+        try:
+            async with asyncio.timeout(_LOOK_FOR_SECONDS):
+                await self._transport.ready()
+        except TimeoutError:
+            if self._blocked_since is None:
+                self._blocked_since = time.monotonic()
+                self._report(PublishingBlocked(str(self._server)))
+            return True
+        self._unblocked()
+        return False
+
+    def _unblocked(self) -> None:
+        if self._blocked_since is not None:
+            self._report(PublishingUnblocked(str(self._server), time.monotonic() - self._blocked_since))
+            self._blocked_since = None
+
+
+class SizeLimits:
+    """What this broker takes, learned from what it refused; outlives the connections."""
+
+    def __init__(self) -> None:
+        self._max_body_bytes: int | None = None
+
+    def check(self, message: Outgoing) -> None:
+        """Refuse what the broker would answer by closing the channel, over and over.
+
+        Raises:
+            Unpublishable: with both sizes.
+        """
+        if self._max_body_bytes is not None and len(message.body) > self._max_body_bytes:
+            raise Unpublishable(
+                f"payload has {len(message.body)} bytes, this broker takes {self._max_body_bytes} (max_message_size)"
+            )
+
+    def learn(self, server: str, error: Exception) -> None:
+        """Remember the broker's limit if that is what the error is about.
+
+        Raises:
+            Unavailable: it was; sent again, the event is refused by itself and holds nobody up.
+        """
+        found = _TOO_LARGE.search(str(error)) if isinstance(error, ChannelPreconditionFailed) else None
+        if found is not None:
+            self._max_body_bytes = int(found[2])
+            raise Unavailable(
+                server, f"it takes messages of {found[2]} bytes at most; larger events become dead letters"
+            ) from error
 
 
 class RabbitBroker:
     """Opens publishers on connections of their own."""
 
     def __init__(
-        self, server: RabbitServer, flows: Sequence[FlowRoute], *, source: str, name: str, report: Report
+        self,
+        server: RabbitServer,
+        flows: Sequence[FlowRoute],
+        *,
+        source: str,
+        name: str,
+        report: Report,
+        kind: PublisherKind = "batched",
     ) -> None:
         self._server = server
         self._flows = flows
         self._source = source
         self._name = name
         self._report = report
+        self._kind = kind
+        self._limits = SizeLimits()
 
     @asynccontextmanager
-    async def publisher(self) -> AsyncIterator[ConfirmingPublisher]:
+    async def publisher(self) -> AsyncIterator[Publisher]:
         """Connect, declare the topology, and give a publisher for the length of the block."""
         async with connect(self._server, name=self._name) as connection:
             await declare(connection, str(self._server), self._flows)
             with rabbitmq_errors(str(self._server)):
                 async with asyncio.timeout(self._server.connect_timeout_seconds):
-                    channel = await open_channel(
-                        connection, str(self._server), publisher_confirms=True, on_return_raises=True
-                    )
-            yield ConfirmingPublisher(self._server, channel, self._source, self._report)
+                    sender = await self._sender(connection)
+            if connection.transport is None:
+                raise Unavailable(str(self._server), "the connection broke")
+            yield Publisher(
+                self._server,
+                connection.transport.connection,
+                sender,
+                self._limits,
+                source=self._source,
+                report=self._report,
+            )
+
+    async def _sender(self, connection: AbstractConnection) -> _Sender:
+        channel = await open_channel(connection, str(self._server), publisher_confirms=True, on_return_raises=True)
+        underlay = await channel.get_underlay_channel()
+        if self._kind == "batched":
+            if not isinstance(underlay, Channel):
+                raise TypeError(f"aio-pika gave {type(underlay)} for a channel")
+            return BatchedSender(str(self._server), underlay)
+        return PlainSender(
+            str(self._server), channel, underlay.number, underlay.connection.connection_tune.frame_max or 0
+        )
 
 
-def _message(
-    body: bytes,
-    message_id: str,
-    event_type: str,
-    headers: Mapping[str, HeaderValue],
-    *,
-    timestamp: int | None = None,
-    content_type: str = "application/json",
-) -> AmqpMessage:
-    return AmqpMessage(
-        body,
-        headers=dict(headers),
-        message_id=message_id,
-        type=event_type,
-        timestamp=timestamp,
-        app_id=_APP_ID,
-        content_type=content_type,
-        delivery_mode=DeliveryMode.PERSISTENT,
-    )
-
-
-def _dead_message(letter: DeadLetter) -> AmqpMessage:
+def _dead_message(letter: DeadLetter) -> Outgoing:
     headers: dict[str, HeaderValue] = {
         name: value for name, value in letter.headers.items() if isinstance(value, (str, int, bool))
     }
-    headers |= {
+    headers |= _dead_headers(letter)
+    return Outgoing(DEAD, letter.flow, letter.message_id, _short(letter.type), headers, letter.body)
+
+
+def _dead_headers(letter: DeadLetter) -> Mapping[str, HeaderValue]:
+    return {
         "x-outbox-flow": letter.flow,
         "x-outbox-reason": letter.reason,
         "x-outbox-reason-class": letter.reason_class,
         "x-outbox-attempts": letter.attempts,
     }
-    return _message(letter.body, letter.message_id, _short(letter.type), headers)
 
 
 def _short(value: str) -> str:

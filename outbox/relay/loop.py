@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -47,9 +48,12 @@ class _Store(Protocol):
 
 
 class _Publisher(Protocol):
-    """The broker as the relay needs it. Both calls return only when everything is confirmed and stored."""
+    """The broker as the relay needs it. Both calls return only when everything is confirmed and stored.
 
-    async def publish(self, events: Sequence[Envelope]) -> None: ...
+    Pages are sent in the order of the calls, also while earlier ones are unconfirmed.
+    """
+
+    async def publish(self, events: Sequence[Envelope]) -> Sequence[RefusedEvent]: ...
     async def publish_rejected(self, event: RefusedEvent) -> None: ...
 
 
@@ -57,6 +61,20 @@ class _Broker(Protocol):
     """Opens publishers; declares the topology first."""
 
     def publisher(self) -> AbstractAsyncContextManager[_Publisher]: ...
+
+
+# One page is confirmed by the broker while the next is on its way to it, and a third is read from the database.
+_PAGES_UNDER_WAY = 2
+# A wait for confirms is as long as the broker needs; the loop still shows that it turns.
+_BEAT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """The end of a page: what the broker will never take, and after how long the rest was confirmed."""
+
+    refused: Sequence[RefusedEvent]
+    confirm_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,42 +176,41 @@ class _Leader:
             await self._save()
 
     async def _publish(self, batch: Batch, stop: Stop, pulse: Pulse) -> None:
-        """Publish one batch; the next page is read while the last one is being confirmed."""
+        """Publish one batch; the next page is read while the last ones are being confirmed."""
         after = self._cursor.position
         is_complete = False
+        under_way: deque[tuple[Page, asyncio.Task[_Sent]]] = deque()
         async with asyncio.TaskGroup() as group:
-            under_way: tuple[Page, asyncio.Task[float]] | None = None
             while not is_complete and not stop.is_set():
                 pulse.beat()
                 page = await self._session.read_page(self._cursor, batch, after)
-                if under_way is not None:
-                    await self._pass(*under_way)
-                    under_way = None
+                if len(under_way) == _PAGES_UNDER_WAY:
+                    await self._pass(*under_way.popleft(), pulse)
                 if page.events:
                     after = page.last_sequence()
-                    under_way = page, group.create_task(self._send(page))
+                    under_way.append((page, group.create_task(self._send(page))))
                 is_complete = page.is_last(self._settings.limits)
-            if under_way is not None:
-                await self._pass(*under_way)
+            while under_way:
+                await self._pass(*under_way.popleft(), pulse)
         if is_complete:
             self._cursor = self._cursor.finished()
 
-    async def _send(self, page: Page) -> float:
-        """Send a page and return after how many seconds all of it was confirmed."""
+    async def _send(self, page: Page) -> _Sent:
+        """Send a page and return when all of it is confirmed."""
         started_at = time.monotonic()
-        envelopes = [event for event in page.events if isinstance(event, Envelope)]
-        if envelopes:
-            await self._publisher.publish(envelopes)
-        for event in page.events:
-            if isinstance(event, RefusedEvent):
-                await self._publisher.publish_rejected(event)
-        return time.monotonic() - started_at
-
-    async def _pass(self, page: Page, sending: asyncio.Task[float]) -> None:
-        """Move the cursor behind a page, once it is confirmed and its refused events are recorded."""
-        confirm_seconds = await sending
         refused = [event for event in page.events if isinstance(event, RefusedEvent)]
+        if len(refused) < len(page.events):
+            refused += await self._publisher.publish([event for event in page.events if isinstance(event, Envelope)])
         for event in refused:
+            await self._publisher.publish_rejected(event)
+        return _Sent(refused, time.monotonic() - started_at)
+
+    async def _pass(self, page: Page, sending: asyncio.Task[_Sent], pulse: Pulse) -> None:
+        """Move the cursor behind a page, once it is confirmed and its refused events are recorded."""
+        while not (await asyncio.wait((sending,), timeout=_BEAT_SECONDS))[0]:
+            pulse.beat()
+        sent = await sending
+        for event in sent.refused:
             await self._session.reject(event)
             self._report(EventRejected(self._stream, event.message_id, event.sequence, event.reason))
         self._cursor = self._cursor.advanced(page.last_sequence())
@@ -201,10 +218,10 @@ class _Leader:
         self._report(
             PagePublished(
                 self._stream,
-                len(page.events) - len(refused),
+                len(page.events) - len(sent.refused),
                 page.last_sequence(),
                 page.oldest_age_seconds,
-                confirm_seconds,
+                sent.confirm_seconds,
             )
         )
         await self._save_when_due()

@@ -109,6 +109,10 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.error("event rejected", stream=stream, event_id=message_id, sequence=sequence, reason=reason)
         case happened.Unrouted(message_id, routing_key):
             log.error("nobody has bound this event, parked", event_id=message_id, routing_key=routing_key)
+        case happened.PublishingBlocked(broker):
+            log.error("the broker takes nothing, it is out of memory or disk", broker=broker)
+        case happened.PublishingUnblocked(broker, blocked_seconds):
+            log.info("the broker takes messages again", broker=broker, blocked_seconds=round(blocked_seconds, 1))
         case happened.CursorSaved(stream, position):
             log.debug("cursor saved", stream=stream, position=position)
         case happened.Accepted(flow, accepted, duplicates, dead):

@@ -11,13 +11,13 @@ from outbox.model.envelope import Envelope, RefusedEvent
 from outbox.model.errors import Misconfigured, PublishNotConfirmed, Unavailable
 from outbox.model.inbox import DeadLetter
 from outbox.model.lifecycle import Lifecycle, Unrouted
-from outbox.rabbitmq.publisher import ConfirmingPublisher, RabbitBroker
+from outbox.rabbitmq.publisher import Publisher, PublisherKind, RabbitBroker
 from outbox.rabbitmq.topology import FlowRoute
 from tests.kit.broker import Broker
 
 FLOWS = (FlowRoute("orders", ("order.#",)),)
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-Opened = tuple[ConfirmingPublisher, list[Lifecycle]]
+Opened = tuple[Publisher, list[Lifecycle]]
 
 
 def envelope(
@@ -35,10 +35,18 @@ def envelope(
     )
 
 
+@pytest.fixture(params=["batched", "plain"])
+def kind(request: pytest.FixtureRequest) -> PublisherKind:
+    """Every test of this file holds for both ways of sending."""
+    return request.param
+
+
 @pytest.fixture
-async def opened(broker: Broker) -> AsyncIterator[Opened]:
+async def opened(broker: Broker, kind: PublisherKind) -> AsyncIterator[Opened]:
     happened: list[Lifecycle] = []
-    async with RabbitBroker(broker.server, FLOWS, source="/erp", name="test", report=happened.append).publisher() as it:
+    async with RabbitBroker(
+        broker.server, FLOWS, source="/erp", name="test", report=happened.append, kind=kind
+    ).publisher() as it:
         await broker.bind_audit("order.#")
         yield it, happened
 
@@ -123,9 +131,11 @@ async def test_a_message_that_the_broker_finds_too_large_is_an_error_and_not_an_
         await opened[0].publish([envelope(1, size=140 * 1024 * 1024)])
 
 
-async def test_a_deleted_exchange_is_an_error_and_is_declared_again_by_the_next_publisher(broker: Broker) -> None:
+async def test_a_deleted_exchange_is_an_error_and_is_declared_again_by_the_next_publisher(
+    broker: Broker, kind: PublisherKind
+) -> None:
     opens: Callable[[], RabbitBroker] = lambda: RabbitBroker(  # noqa: E731 - two of the same
-        broker.server, FLOWS, source="/erp", name="test", report=lambda _: None
+        broker.server, FLOWS, source="/erp", name="test", report=lambda _: None, kind=kind
     )
     async with opens().publisher() as publisher:
         async with broker.channel() as channel:

@@ -1,0 +1,73 @@
+"""Sending through aio-pika's own publish: the fallback, should a release of the library take the batched way away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractChannel, AbstractExchange
+from aio_pika.exceptions import DeliveryError
+from aiormq.exceptions import PublishError
+from pamqp.commands import Basic
+from pamqp.common import FieldValue
+
+from outbox.model.errors import PublishNotConfirmed
+from outbox.rabbitmq.wire import FrameEncoder, Outgoing
+
+
+class PlainSender:
+    """One channel with confirms and ``on_return_raises``; the same contract as `BatchedSender`."""
+
+    def __init__(self, server: str, channel: AbstractChannel, number: int, frame_max_bytes: int) -> None:
+        self._server = server
+        self._channel = channel
+        self._encoder = FrameEncoder(number, frame_max_bytes)
+        self._exchanges: dict[str, AbstractExchange] = {"": channel.default_exchange}
+
+    def encode(self, message: Outgoing) -> bytes:
+        """Check that the message fits; aio-pika encodes it itself."""
+        self._encoder.frames(message)
+        return b""
+
+    async def send(self, messages: Sequence[Outgoing], encoded: Sequence[bytes]) -> Sequence[int]:  # noqa: ARG002 - the contract's
+        """Send messages in order and return the positions of those that were routed to no queue."""
+        returned: list[int] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                for position, message in enumerate(messages):
+                    exchange = await self._exchange(message.exchange)
+                    group.create_task(self._send(exchange, message, position, returned))
+        except ExceptionGroup as group_error:
+            # One cause is enough: whichever it was, the channel is not used again.
+            raise group_error.exceptions[0] from group_error
+        return returned
+
+    async def _send(self, exchange: AbstractExchange, message: Outgoing, position: int, returned: list[int]) -> None:
+        try:
+            confirmation = await exchange.publish(_message(message), message.routing_key, mandatory=True)
+        except PublishError:
+            returned.append(position)
+        except DeliveryError as error:
+            raise PublishNotConfirmed(f"{self._server} refused a message: {error}") from error
+        else:
+            if not isinstance(confirmation, Basic.Ack):
+                raise PublishNotConfirmed(f"{self._server} answered {type(confirmation).__name__} instead of an ack")
+
+    async def _exchange(self, name: str) -> AbstractExchange:
+        if name not in self._exchanges:
+            self._exchanges[name] = await self._channel.get_exchange(name, ensure=False)
+        return self._exchanges[name]
+
+
+def _message(message: Outgoing) -> Message:
+    return Message(
+        message.body,
+        headers=dict[str, FieldValue](message.all_headers()),
+        message_id=message.message_id,
+        type=message.type,
+        timestamp=message.timestamp,
+        app_id=message.app_id,
+        content_type=message.content_type,
+        delivery_mode=DeliveryMode.PERSISTENT,
+    )
