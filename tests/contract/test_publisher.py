@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 from aio_pika import DeliveryMode
 
 from outbox.model.envelope import Envelope, RefusedEvent
-from outbox.model.errors import Misconfigured, PublishNotConfirmed, Unavailable
+from outbox.model.errors import PublishNotConfirmed, Unavailable
 from outbox.model.inbox import DeadLetter
 from outbox.model.lifecycle import Lifecycle, Unrouted
 from outbox.rabbitmq.publisher import Publisher, PublisherKind, RabbitBroker
@@ -126,9 +127,36 @@ async def test_a_nack_is_never_taken_for_an_ack(broker: Broker, opened: Opened) 
         await opened[0].publish([envelope(n) for n in range(2, 30)])
 
 
-async def test_a_message_that_the_broker_finds_too_large_is_an_error_and_not_an_ack(opened: Opened) -> None:
-    with pytest.raises((Misconfigured, Unavailable, PublishNotConfirmed)):
-        await opened[0].publish([envelope(1, size=140 * 1024 * 1024)])
+async def test_pages_that_are_under_way_together_arrive_in_the_order_of_the_calls(
+    broker: Broker, opened: Opened
+) -> None:
+    publisher, _ = opened
+    async with asyncio.TaskGroup() as group:
+        for first in range(1, 401, 100):
+            # The first pages are the big ones: nothing overtakes them.
+            page = [envelope(n, size=1000 if first < 200 else 2) for n in range(first, first + 100)]
+            group.create_task(publisher.publish(page))
+    assert [message.message_id for message in await broker.take("audit")] == [f"id-{n}" for n in range(1, 401)]
+
+
+async def test_payloads_larger_than_a_frame_arrive_byte_for_byte_between_small_ones(
+    broker: Broker, opened: Opened
+) -> None:
+    page = [envelope(n, size=size) for n, size in enumerate((2, 131_064, 131_065, 2, 1_000_000, 2), start=1)]
+    await opened[0].publish(page)
+    assert [message.body for message in await broker.take("audit")] == [event.payload for event in page]
+
+
+async def test_only_the_unroutable_events_of_a_page_are_parked(broker: Broker, opened: Opened) -> None:
+    publisher, happened = opened
+    async with broker.channel() as channel:
+        await (await channel.get_queue("outbox.unrouted")).unbind("outbox.unrouted", "")
+    page = [envelope(n, event_type="stock.moved" if n % 3 else "order.confirmed") for n in range(1, 101)]
+    await publisher.publish(page)
+    for queue, is_parked in (("outbox.unrouted", True), ("audit", False)):
+        arrived = [message.message_id for message in await broker.take(queue)]
+        assert arrived == [event.message_id for event in page if (event.sequence % 3 != 0) == is_parked]
+    assert happened == [Unrouted(event.message_id, event.type) for event in page if event.sequence % 3]
 
 
 async def test_a_deleted_exchange_is_an_error_and_is_declared_again_by_the_next_publisher(

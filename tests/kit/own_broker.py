@@ -1,0 +1,24 @@
+"""A broker that belongs to one test module: it may be stopped, frozen and run out of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from sandbox.binaries import find_rabbitmq
+from sandbox.private_rabbitmq import PrivateRabbitMQ
+from sandbox.watchdog import Watchdog
+
+
+@contextmanager
+def own_rabbitmq() -> Iterator[PrivateRabbitMQ]:
+    """Start one (about four seconds) and end it."""
+    programs = find_rabbitmq()
+    if programs is None:
+        pytest.skip("needs RabbitMQ on this machine; a container cannot be frozen from here")
+    with Watchdog() as watchdog:
+        server = PrivateRabbitMQ(programs, watchdog=watchdog)
+        server.start()
+        yield server
