@@ -18,15 +18,18 @@ from outbox.inbox.dead import DeadLetterPublisher
 from outbox.inbox.lanes import Ownership
 from outbox.model.adapter import Adapter
 from outbox.model.cursor import PageLimits
-from outbox.model.errors import ExitCode, Misconfigured
+from outbox.model.errors import ExitCode, Misconfigured, Unavailable
 from outbox.model.lifecycle import Lifecycle, Report
+from outbox.model.rebase import Choice, Rebased, RebasePlan, Recollection
 from outbox.postgres.connection import PostgresServer
 from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.outbox_store import OutboxStore
+from outbox.postgres.rebase import RebaseSession, rebase_session
 from outbox.rabbitmq.connection import RabbitServer
 from outbox.rabbitmq.publisher import RabbitBroker
 from outbox.rabbitmq.subscription import RabbitConsumer
 from outbox.rabbitmq.topology import FlowRoute
+from outbox.rabbitmq.witness import peek
 from outbox.relay.loop import Relay, RelaySettings
 from outbox.supervisor import Service, Supervisor
 from outbox.telemetry.logs import LifecycleLog
@@ -180,6 +183,39 @@ class App:
             report=self._report,
             kind=self._settings.relay.publisher,
         )
+
+
+async def plan_rebase(settings: Settings, choice: Choice) -> RebasePlan:
+    """Look at a cursor that may not belong to this server, with what the broker remembers; changes nothing.
+
+    Raises:
+        Unavailable, AccessRefused, Misconfigured: the database cannot tell.
+    """
+    async with rebase_session(postgres_server(settings, name="outbox-rebase"), STREAM) as session:
+        return await session.plan(choice, await _recollection(settings, session))
+
+
+async def rebase(settings: Settings, choice: Choice, plan: RebasePlan, *, reason: str) -> Rebased:
+    """Make the cursor belong to this server.
+
+    Raises:
+        Misconfigured: a relay leads.
+        Unavailable: the database is away, or a transaction that writes events does not end.
+    """
+    async with rebase_session(postgres_server(settings, name="outbox-rebase"), STREAM) as session:
+        return await session.rebase(choice, published_up_to=plan.next_sequence_above(), reason=reason)
+
+
+async def _recollection(settings: Settings, session: RebaseSession) -> Recollection:
+    origin = await session.origin()
+    if origin is None:
+        return Recollection()
+    try:
+        witness = await peek(rabbit_server(settings), origin)
+    except (Unavailable, Misconfigured) as error:
+        # The database can be repaired while the broker is away; people are told what that leaves open.
+        return Recollection(problem=str(error).splitlines()[0])
+    return await session.compare(witness)
 
 
 def check_flows(settings: Settings) -> None:

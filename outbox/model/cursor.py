@@ -38,11 +38,15 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """The right to move a stream's cursor, until somebody raises the epoch."""
+    """The right to move a stream's cursor, until somebody raises the epoch.
+
+    ``horizon``: rows up to this id are judged by id alone, since a rebase. ``origin`` names the outbox and its copies.
+    """
 
     epoch: int
     cursor: Cursor
-    timeline_changed_from: str | None
+    horizon: int
+    origin: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ OutboxError
 ├── Unavailable          our database or broker is away: the supervisor waits, no message is touched
 ├── Misconfigured        a person must act: wrong password, missing schema, a standby, a bad file
 │   ├── AccessRefused    the same, for credentials and permissions (exit code 77)
-│   └── CursorUncertain  the database is not the one the cursor was saved in: publishing must stop
+│   └── CursorUncertain  the database was restored, copied, or has lost transactions: publishing must stop
 ├── LeaseLost            somebody else leads or owns the lane: drop the result and start over
 ├── Unpublishable        this one event can never become a message: dead letter with the reason
 ├── PublishNotConfirmed  the broker did not take a message: what was unconfirmed is sent again
@@ -74,7 +74,7 @@ class AccessRefused(Misconfigured):
 
 
 class CursorUncertain(Misconfigured):
-    """The saved cursor does not belong to this server, so nobody can say what was published."""
+    """The database was restored or copied, or has lost transactions: what was published is uncertain."""
 
 
 class LeaseLost(OutboxError):

@@ -52,7 +52,15 @@ class LeadTaken:
     stream: str
     epoch: int
     previous: str
-    timeline_changed_from: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverSurvived:
+    """The database is on a new timeline, and every event that is remembered as published exists there."""
+
+    stream: str
+    timeline_before: str
+    verified_events: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +200,7 @@ Lifecycle = (
     | Draining
     | DrainOverrun
     | LeadTaken
+    | FailoverSurvived
     | StandingBy
     | PagePublished
     | CaughtUp

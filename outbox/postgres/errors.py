@@ -22,6 +22,8 @@ CURSOR_UNCERTAIN = "OB002"
 IS_STANDBY = "OB003"
 NOT_THERE = "OB004"
 ROLE_MISSING = "OB005"
+STREAM_IS_LED = "OB006"
+WRITER_IS_BUSY = "OB007"
 
 # Class 08 connection, 53 resources, 57P operator intervention, 58 system error: waiting helps.
 _PASSING_CLASSES = ("08", "53", "58")
@@ -60,21 +62,9 @@ def _translate(server: str, error: asyncpg.PostgresError, needs: str) -> OutboxE
     hint = error.hint
     # The first line only: the detail quotes rows, and the hint becomes the next step.
     text = str(error.args[0]) if error.args else type(error).__name__
+    if state.startswith("OB") and (own := _own(server, state, text, hint)) is not None:
+        return own
     match state:
-        case "OB001":
-            return LeaseLost(text)
-        case "OB002":
-            return CursorUncertain(
-                f"{server}: {text}. What was published after the cursor was saved is uncertain",
-                "publishing stops here. If this database was restored or copied, compare outbox.cursor and "
-                "outbox.event with the broker before the cursor is moved",
-            )
-        case "OB003":
-            return Misconfigured(f"{server}: {text}", hint or "point postgres.url at the primary")
-        case "OB004":
-            return Misconfigured(f"{server}: {text}", hint or _MIGRATE)
-        case "OB005":
-            return AccessRefused(f"{server}: {text}", hint or "create the role as a superuser")
         case "28P01" | "28000":
             return AccessRefused(f"{server}: {text}", "check user and password in postgres.url (OUTBOX_PG_URL)")
         case "3D000":
@@ -92,3 +82,28 @@ def _translate(server: str, error: asyncpg.PostgresError, needs: str) -> OutboxE
         case _:
             error.detail = None
             raise error
+
+
+def _own(server: str, state: str, text: str, hint: str | None) -> OutboxError | None:
+    """Translate what our functions raise."""
+    match state:
+        case "OB001":
+            return LeaseLost(text)
+        case "OB002":
+            return CursorUncertain(
+                f"{server}: {text}. {hint}. Nothing is published until a person decides",
+                'run "outbox rebase": it shows the range and changes nothing; with --yes that range is published again '
+                "with the same message ids, and then everything new",
+            )
+        case "OB003":
+            return Misconfigured(f"{server}: {text}", hint or "point postgres.url at the primary")
+        case "OB004":
+            return Misconfigured(f"{server}: {text}", hint or _MIGRATE)
+        case "OB005":
+            return AccessRefused(f"{server}: {text}", hint or "create the role as a superuser")
+        case "OB006":
+            return Misconfigured(f"{server}: {text}", "stop the relays of this database, then try again")
+        case "OB007":
+            return Unavailable(server, f"{text}; nothing was changed")
+        case _:
+            return None

@@ -117,7 +117,7 @@ class InboxSession:
         """Write "applying"; return the attempt number of each delivery that may now be called."""
         with postgres_errors(self._server):
             rows = await self._connection.fetch(
-                "select * from inbox.begin($1, $2, $3::bigint[], $4::bigint[], $5::bytea[])",
+                "select * from inbox.begin_calls($1, $2, $3::bigint[], $4::bigint[], $5::bytea[])",
                 self._flow,
                 owner,
                 [b.id for b in beginnings],

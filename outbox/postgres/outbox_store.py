@@ -14,6 +14,7 @@ from outbox.model.cursor import Batch, Cursor, Lead, Page, PageLimits
 from outbox.model.envelope import Envelope, HeaderValue, RefusedEvent, check_publishable
 from outbox.model.errors import Unpublishable
 from outbox.model.exact_json import exact_number
+from outbox.model.witness import Witness
 from outbox.postgres.connection import Connection, PostgresServer, connect
 from outbox.postgres.errors import postgres_errors
 from outbox.postgres.migrate import LOCK_CLASS
@@ -30,12 +31,13 @@ class OutboxSession:
         self._server = server
         self._stream = stream
         self._limits = limits
+        self._horizon = 0
 
     async def try_lead(self) -> Lead | None:
         """Take the lead of the stream, or return None while another session has it.
 
         Raises:
-            CursorUncertain: the saved cursor is not of this cluster.
+            CursorUncertain: the saved cursor is not of this server.
             Misconfigured: a standby, or the schema is missing.
         """
         with postgres_errors(self._server):
@@ -46,19 +48,42 @@ class OutboxSession:
             row = await self._connection.fetchrow("select * from outbox.take_lead($1)", self._stream)
         if row is None:
             raise LookupError("outbox.take_lead returned no row")
+        self._horizon = row["horizon"]
         return Lead(
             row["epoch"],
             Cursor(row["previous"], row["current"], row["position"]),
-            row["timeline_changed_from"],
+            row["horizon"],
+            str(row["origin"]),
         )
+
+    async def verify(self, lead: Lead, witness: Witness | None) -> str | None:
+        """Check that what is remembered as published exists here; return the former timeline after a failover.
+
+        Raises:
+            CursorUncertain: this server has lost transactions, or nobody can tell.
+            LeaseLost: another relay has raised the epoch.
+        """
+        published = witness.published if witness is not None else ()
+        with postgres_errors(self._server):
+            timeline: str | None = await self._connection.fetchval(
+                "select outbox.verify_lead($1, $2, $3, $4, $5, $6::text[]::uuid[])",
+                self._stream,
+                lead.epoch,
+                witness is not None,
+                [one.epoch for one in published],
+                [one.sequence for one in published],
+                [one.message_id for one in published],
+            )
+        return timeline
 
     async def begin_batch(self, cursor: Cursor) -> Batch:
         """Return what has become visible since the cursor, or the open batch again after a restart."""
         with postgres_errors(self._server):
             row = await self._connection.fetchrow(
-                "select * from outbox.begin_batch($1::text::pg_snapshot, $2::text::pg_snapshot)",
+                "select * from outbox.begin_batch($1::text::pg_snapshot, $2::text::pg_snapshot, $3)",
                 cursor.previous,
                 cursor.current,
+                self._horizon,
                 timeout=_BEGIN_TIMEOUT_SECONDS,
             )
         if row is None:
@@ -71,7 +96,7 @@ class OutboxSession:
         with postgres_errors(self._server):
             rows = await self._connection.fetch(
                 "select * from outbox.read_page($1::text::pg_snapshot, $2::text::pg_snapshot, $3::text::xid8[],"
-                " $4, $5, $6, $7, $8, $9)",
+                " $4, $5, $6, $7, $8, $9, $10)",
                 cursor.previous,
                 batch.current,
                 batch.stragglers,
@@ -81,6 +106,7 @@ class OutboxSession:
                 limits.max_events,
                 limits.max_page_bytes,
                 limits.max_payload_bytes,
+                self._horizon,
             )
         return Page(
             [_event(row, limits.max_payload_bytes) for row in rows],

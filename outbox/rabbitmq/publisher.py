@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +10,6 @@ from functools import lru_cache
 from typing import Literal, Protocol
 
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import ChannelPreconditionFailed
 from aiormq.abc import AbstractConnection as AbstractTransport
 from aiormq.channel import Channel
 
@@ -26,12 +24,15 @@ from outbox.model.envelope import (
 from outbox.model.errors import PublishNotConfirmed, Unavailable, Unpublishable
 from outbox.model.inbox import DeadLetter
 from outbox.model.lifecycle import PublishingBlocked, PublishingUnblocked, Report, Unrouted
+from outbox.model.witness import Witness
 from outbox.rabbitmq.batched import BatchedSender
 from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
+from outbox.rabbitmq.limits import SizeLimits
 from outbox.rabbitmq.plain import PlainSender
 from outbox.rabbitmq.topology import DEAD, EVENTS, REJECTED, UNROUTED, FlowRoute, declare
 from outbox.rabbitmq.wire import Outgoing, Shared
+from outbox.rabbitmq.witness import recall, witness_message
 
 PublisherKind = Literal["batched", "plain"]
 
@@ -39,8 +40,6 @@ PublisherKind = Literal["batched", "plain"]
 _LOOK_SECONDS = 1.0
 _LOOK_FOR_SECONDS = 0.01
 _TYPES_REMEMBERED = 1024
-# RabbitMQ says so in the text only; 3.8 to 4.x write it in these two ways.
-_TOO_LARGE = re.compile(r"message size (\d+) is larger than (?:configured )?max size (\d+)")
 
 
 class _Sender(Protocol):
@@ -56,6 +55,7 @@ class Publisher:
     def __init__(
         self,
         server: RabbitServer,
+        connection: AbstractConnection,
         transport: AbstractTransport,
         sender: _Sender,
         limits: SizeLimits,
@@ -64,6 +64,7 @@ class Publisher:
         report: Report,
     ) -> None:
         self._server = server
+        self._connection = connection
         self._transport = transport
         self._sender = sender
         self._limits = limits
@@ -133,6 +134,14 @@ class Publisher:
         """Send the copies of dead deliveries and return when every one is confirmed and in its queue."""
         await self._send_routed([_dead_message(letter) for letter in letters])
 
+    async def recall(self, origin: str) -> Witness | None:
+        """Return what the broker remembers as published from this outbox; None: nobody has ever led it here."""
+        return await recall(self._connection, self._server, origin)
+
+    async def remember(self, origin: str, witness: Witness) -> None:
+        """Have the broker remember what is published, and return when it is stored; `recall` comes first."""
+        await self._send_routed([witness_message(origin, witness)])
+
     def _share(self, event_type: str, version: int) -> Shared:
         return Shared(shared_headers(event_type, version, source=self._source))
 
@@ -196,37 +205,6 @@ class Publisher:
             self._blocked_since = None
 
 
-class SizeLimits:
-    """What this broker takes, learned from what it refused; outlives the connections."""
-
-    def __init__(self) -> None:
-        self._max_body_bytes: int | None = None
-
-    def check(self, message: Outgoing) -> None:
-        """Refuse what the broker would answer by closing the channel, over and over.
-
-        Raises:
-            Unpublishable: with both sizes.
-        """
-        if self._max_body_bytes is not None and len(message.body) > self._max_body_bytes:
-            raise Unpublishable(
-                f"payload has {len(message.body)} bytes, this broker takes {self._max_body_bytes} (max_message_size)"
-            )
-
-    def learn(self, server: str, error: Exception) -> None:
-        """Remember the broker's limit if that is what the error is about.
-
-        Raises:
-            Unavailable: it was; sent again, the event is refused by itself and holds nobody up.
-        """
-        found = _TOO_LARGE.search(str(error)) if isinstance(error, ChannelPreconditionFailed) else None
-        if found is not None:
-            self._max_body_bytes = int(found[2])
-            raise Unavailable(
-                server, f"it takes messages of {found[2]} bytes at most; larger events become dead letters"
-            ) from error
-
-
 class RabbitBroker:
     """Opens publishers on connections of their own."""
 
@@ -260,6 +238,7 @@ class RabbitBroker:
                 raise Unavailable(str(self._server), "the connection broke")
             yield Publisher(
                 self._server,
+                connection,
                 connection.transport.connection,
                 sender,
                 self._limits,

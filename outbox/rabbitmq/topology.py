@@ -25,7 +25,7 @@ REJECTED = "outbox.rejected"
 # back of the queue (RabbitMQ 3.10 to 3.13) or is dropped after 20 deliveries (4.0 and later).
 _FLOW_DELIVERY_LIMIT = 1000
 # People look at these queues with "get and requeue", which counts as a delivery.
-_KEPT_DELIVERY_LIMIT = 1_000_000_000
+KEPT_DELIVERY_LIMIT = 1_000_000_000
 _DECLARE_SECONDS = 30.0
 
 
@@ -77,7 +77,7 @@ def exchanges() -> tuple[ExchangeSpec, ...]:
 
 def queues(flows: Sequence[FlowRoute]) -> tuple[QueueSpec, ...]:
     """Return the queues, in the order in which they must be declared: dead letters have a home before anything dies."""
-    kept: dict[str, str | int | bool] = {"x-queue-type": "quorum", "x-delivery-limit": _KEPT_DELIVERY_LIMIT}
+    kept: dict[str, str | int | bool] = {"x-queue-type": "quorum", "x-delivery-limit": KEPT_DELIVERY_LIMIT}
     shared = (
         QueueSpec(REJECTED, DEAD, (REJECTED,), kept),
         QueueSpec(UNROUTED, UNROUTED, ("",), kept),

@@ -20,11 +20,14 @@ from outbox.model.lifecycle import (
     CaughtUp,
     CursorSaved,
     EventRejected,
+    FailoverSurvived,
     LeadTaken,
     PagePublished,
     Report,
     StandingBy,
 )
+from outbox.model.witness import Witness
+from outbox.relay.memory import Memory
 from outbox.supervisor import Pulse, Stop
 
 
@@ -32,6 +35,7 @@ class _Session(Protocol):
     """The database as the relay needs it; losing the session is losing the lead."""
 
     async def try_lead(self) -> Lead | None: ...
+    async def verify(self, lead: Lead, witness: Witness | None) -> str | None: ...
     async def begin_batch(self, cursor: Cursor) -> Batch: ...
     async def read_page(self, cursor: Cursor, batch: Batch, after: int) -> Page: ...
     async def save(self, lead: Lead, cursor: Cursor) -> None: ...
@@ -48,13 +52,15 @@ class _Store(Protocol):
 
 
 class _Publisher(Protocol):
-    """The broker as the relay needs it. Both calls return only when everything is confirmed and stored.
+    """The broker as the relay needs it. What is sent is confirmed and stored when a call returns.
 
     Pages are sent in the order of the calls, also while earlier ones are unconfirmed.
     """
 
     async def publish(self, events: Sequence[Envelope]) -> Sequence[RefusedEvent]: ...
     async def publish_rejected(self, event: RefusedEvent) -> None: ...
+    async def recall(self, origin: str) -> Witness | None: ...
+    async def remember(self, origin: str, witness: Witness) -> None: ...
 
 
 class _Broker(Protocol):
@@ -97,6 +103,8 @@ class Relay:
         self._broker = broker
         self._settings = settings
         self._report = report
+        # Outlives sessions: after a failover it knows what the database may have lost.
+        self._memory = Memory()
 
     async def run(self, stop: Stop, pulse: Pulse) -> None:
         """Publish until stopped; with ``is_draining``, until everything committed is confirmed.
@@ -104,17 +112,32 @@ class Relay:
         Raises:
             Unavailable: the database or the broker is away.
             LeaseLost: another relay leads.
-            Misconfigured: a person must act.
+            Misconfigured: a person must act, for example because the database was restored (CursorUncertain).
         """
         async with self._store.session() as session:
             lead = await self._wait_for_lead(session, stop, pulse)
             if lead is None:
                 return
-            self._report(LeadTaken(self._store.stream, lead.epoch, lead.cursor.previous, lead.timeline_changed_from))
+            self._report(LeadTaken(self._store.stream, lead.epoch, lead.cursor.previous))
             async with self._broker.publisher() as publisher:
+                await self._verify(session, publisher, lead)
                 pulse.establish()
-                leader = _Leader(self._store.stream, session, publisher, lead, self._settings, self._report)
+                leader = _Leader(
+                    self._store.stream, session, publisher, lead, self._settings, self._report, self._memory
+                )
                 await leader.run(stop, pulse)
+
+    async def _verify(self, session: _Session, publisher: _Publisher, lead: Lead) -> None:
+        """Compare the database with what is remembered as published, before anything else is."""
+        witness = self._memory.recall(lead.origin, await publisher.recall(lead.origin))
+        if witness is not None:
+            # First, so that a rebase hears from the broker what only this process knows.
+            await publisher.remember(lead.origin, witness)
+        timeline_before = await session.verify(lead, witness)
+        if witness is None:
+            await publisher.remember(lead.origin, Witness())
+        elif timeline_before is not None:
+            self._report(FailoverSurvived(self._store.stream, timeline_before, len(witness.published)))
 
     async def _wait_for_lead(self, session: _Session, stop: Stop, pulse: Pulse) -> Lead | None:
         is_standing_by = False
@@ -143,6 +166,7 @@ class _Leader:
         lead: Lead,
         settings: RelaySettings,
         report: Report,
+        memory: Memory,
     ) -> None:
         self._stream = stream
         self._session = session
@@ -150,6 +174,7 @@ class _Leader:
         self._lead = lead
         self._settings = settings
         self._report = report
+        self._memory = memory
         self._cursor = lead.cursor
         self._saved = lead.cursor
         self._saved_at = time.monotonic()
@@ -210,6 +235,7 @@ class _Leader:
         while not (await asyncio.wait((sending,), timeout=_BEAT_SECONDS))[0]:
             pulse.beat()
         sent = await sending
+        self._memory.note(self._lead.epoch, page, sent.refused)
         for event in sent.refused:
             await self._session.reject(event)
             self._report(EventRejected(self._stream, event.message_id, event.sequence, event.reason))
@@ -233,6 +259,8 @@ class _Leader:
     async def _save(self) -> None:
         cursor = self._cursor
         await self._session.save(self._lead, cursor)
+        if self._has_published_since_save:
+            await self._publisher.remember(self._lead.origin, self._memory.witness())
         self._saved = cursor
         self._saved_at = time.monotonic()
         self._has_published_since_save = False

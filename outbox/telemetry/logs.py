@@ -83,15 +83,15 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.info("draining", grace_seconds=grace_seconds)
         case happened.DrainOverrun(busy):
             log.error("drain took too long", busy=list(busy))
-        case happened.LeadTaken(stream, epoch, previous, timeline_changed_from):
+        case happened.LeadTaken(stream, epoch, previous):
             log.info("lead taken", stream=stream, epoch=epoch, previous=previous)
-            if timeline_changed_from is not None:
-                log.warning(
-                    "the database has failed over since the cursor was saved; events that were published after the "
-                    "last replicated transaction may be unknown to it",
-                    stream=stream,
-                    timeline_before=timeline_changed_from,
-                )
+        case happened.FailoverSurvived(stream, timeline_before, verified_events):
+            log.warning(
+                "the database has failed over, nothing that is remembered as published is missing",
+                stream=stream,
+                timeline_before=timeline_before,
+                verified_events=verified_events,
+            )
         case happened.StandingBy(stream):
             log.info("standing by, another relay leads", stream=stream)
         case happened.PagePublished(stream, events, last_sequence, oldest_age_seconds, confirm_seconds):

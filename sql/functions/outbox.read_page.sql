@@ -7,7 +7,8 @@ create or replace function outbox.read_page(
     after             bigint,
     max_events        integer,
     max_page_bytes    bigint,
-    max_payload_bytes integer
+    max_payload_bytes integer,
+    horizon           bigint default 0
 )
 returns table (
     id bigint, event_id text, type text, version integer, key text, payload text, payload_bytes integer,
@@ -21,6 +22,9 @@ set enable_bitmapscan = off
 set jit = off
 as $$
 #variable_conflict use_column
+declare
+    -- Of these all are committed, and their transaction ids may be another server's.
+    is_rebased constant boolean := read_page.horizon > 0 and pg_snapshot_xmax(read_page.previous) = '1';
 begin
     return query
         select p.id, p.event_id::text, p.type, p.version, p.key,
@@ -37,7 +41,7 @@ begin
                            from unnest(read_page.stragglers) s
                           cross join lateral (
                                 select e.* from outbox.event e
-                                 where e.tx = s and e.id > read_page.after
+                                 where e.tx = s and e.id > greatest(read_page.after, read_page.horizon)
                                  order by e.id
                                  limit read_page.max_events
                                 ) e)
@@ -48,7 +52,7 @@ begin
                           where e.id > greatest(read_page.after, read_page.low - 1)
                             and e.id <= read_page.high
                             and xid8ge(e.tx, pg_snapshot_xmax(read_page.previous))
-                            and pg_visible_in_snapshot(e.tx, read_page.current)
+                            and (is_rebased or pg_visible_in_snapshot(e.tx, read_page.current))
                           order by e.id
                           limit read_page.max_events)
                         order by id
@@ -60,6 +64,6 @@ begin
 end
 $$;
 comment on function outbox.read_page is
-    'The next events of a batch in order of id, never of tx (a transaction can get its id long before it touches a key). At least one row while there is one; a page ends at max_events or when max_page_bytes is reached. payload is null above max_payload_bytes. Index scans only: the primary key for new transactions, event_tx for stragglers.';
+    'The next events of a batch in order of id, never of tx (a transaction can get its id long before it touches a key). At least one row while there is one; a page ends at max_events or when max_page_bytes is reached. payload is null above max_payload_bytes. Up to "horizon" (see outbox.cursor) rows are judged by id alone. Index scans only: the primary key for new transactions, event_tx for stragglers.';
 revoke all on function outbox.read_page from public;
 grant execute on function outbox.read_page to outbox_relay;

@@ -1,5 +1,5 @@
 create or replace function outbox.take_lead(wanted_stream text)
-returns table (epoch bigint, previous text, current text, "position" bigint, timeline_changed_from text)
+returns table (epoch bigint, previous text, current text, "position" bigint, horizon bigint, origin uuid)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -7,8 +7,10 @@ as $$
 declare
     saved         outbox.cursor;
     here          bigint;
-    here_timeline text;
-    horizon       xid8;
+    here_database oid;
+    next_xid      xid8;
+    reached       xid8;
+    doubt         text;
 begin
     if pg_is_in_recovery() then
         raise exception 'this server is a hot standby: its snapshots do not show running transactions'
@@ -21,33 +23,43 @@ begin
     end if;
 
     here := (select s.system_identifier from pg_control_system() s);
-    here_timeline := left(pg_walfile_name(pg_current_wal_lsn()), 8);
-    horizon := pg_snapshot_xmax(pg_current_snapshot());
-    if saved.system_identifier is not null and saved.system_identifier <> here then
-        raise exception 'the cursor of % was saved in another cluster (%, this is %)',
-            wanted_stream, saved.system_identifier, here
-            using errcode = 'OB002';
+    here_database := (select d.oid from pg_database d where d.datname = current_database());
+    next_xid := pg_snapshot_xmax(pg_current_snapshot());
+    reached := greatest(pg_snapshot_xmax(saved.previous), pg_snapshot_xmax(saved.current));
+    -- Compared with the snapshot of the very statement: whoever commits after an earlier one would look "ahead".
+    if saved.system_identifier <> here then
+        doubt := format('the cursor of %s was saved in another cluster (%s, this is %s): this database was restored or copied',
+                        wanted_stream, saved.system_identifier, here);
+    elsif saved.database_oid <> here_database then
+        doubt := format('the cursor of %s was saved in another database of this cluster (oid %s, this is %s): this database is a copy',
+                        wanted_stream, saved.database_oid, here_database);
+    elsif reached > next_xid then
+        doubt := format('the cursor of %s is at transaction %s, but this server has only come to %s',
+                        wanted_stream, reached, next_xid);
+    elsif exists (select from outbox.event e
+                   where e.tx >= pg_snapshot_xmax(pg_current_snapshot()) and e.id > saved.horizon) then
+        doubt := format('outbox.event holds rows of transactions that this server has not come to yet (>= %s)', next_xid);
     end if;
-    if pg_snapshot_xmax(saved.previous) > horizon or pg_snapshot_xmax(saved.current) > horizon then
-        raise exception 'the cursor of % is at transaction %, but this server has only come to %',
-            wanted_stream, greatest(pg_snapshot_xmax(saved.previous), pg_snapshot_xmax(saved.current)), horizon
-            using errcode = 'OB002';
-    end if;
-    -- Compared with the snapshot of this very statement: whoever commits after an earlier one would look "ahead".
-    if exists (select from outbox.event e where e.tx >= pg_snapshot_xmax(pg_current_snapshot())) then
-        raise exception 'outbox.event holds rows of transactions that this server has not come to yet (>= %)', horizon
-            using errcode = 'OB002';
+    if doubt is not null then
+        raise exception '%', doubt using errcode = 'OB002', hint = (
+            select case when u.events = 0
+                        then 'All of its events were published. '
+                        else format('Certain: what the cursor has passed was published. Uncertain: %s of its events, sequence %s to %s. ',
+                                    u.events, u.first_sequence, u.last_sequence)
+                   end || 'Unknown here: what was committed and published elsewhere after this copy was made'
+              from outbox.unpassed(wanted_stream) u);
     end if;
 
     update outbox.cursor c
-       set epoch = c.epoch + 1, system_identifier = here, timeline = here_timeline, saved_at = now()
-     where c.stream = wanted_stream;
+       set epoch = c.epoch + 1, system_identifier = here, database_oid = here_database,
+           origin = coalesce(c.origin, gen_random_uuid()), saved_at = now()
+     where c.stream = wanted_stream
+    returning c.origin into saved.origin;
     return query
-        select saved.epoch + 1, saved.previous::text, saved.current::text, saved.position,
-               nullif(saved.timeline, here_timeline);
+        select saved.epoch + 1, saved.previous::text, saved.current::text, saved.position, saved.horizon, saved.origin;
 end
 $$;
 comment on function outbox.take_lead is
-    'Raises the epoch of a stream and returns its cursor. To be called by the session that holds the stream''s advisory lock. OB002: the cursor does not belong to this server. OB003: a standby. OB004: no such stream. Touches outbox.cursor (one row).';
+    'Raises the epoch of a stream and returns its cursor. To be called by the session that holds the stream''s advisory lock; nothing may be published before verify_lead. OB002: the cursor does not belong to this server; the hint says what is uncertain. OB003: a standby. OB004: no such stream. Touches outbox.cursor (one row).';
 revoke all on function outbox.take_lead from public;
 grant execute on function outbox.take_lead to outbox_relay;

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from outbox.postgres.connection import PostgresServer
+from outbox.postgres.migrate import migrate
 from tests.kit.broker import Broker
+from tests.kit.cli import Cli
 from tests.kit.database import Database
+from tests.kit.outbox import Outbox
 from tests.kit.site import Site, site_for
+from tests.kit.standby import PrivateCluster, private_cluster
 from tests.kit.tap import Tap, tapped
 
 
@@ -24,3 +30,18 @@ async def tap(broker: Broker) -> AsyncIterator[Tap]:
     """What is on the wire, from the first message on."""
     async with tapped(broker) as ready:
         yield ready
+
+
+@pytest.fixture
+def outbox(database: Database, broker: Broker, tap: Tap, tmp_path: Path) -> Outbox:
+    """An outbox without flows."""
+    return Outbox(database, Cli(tmp_path, database.url, broker.url), tap)
+
+
+@pytest.fixture(scope="session")
+def other_cluster() -> Iterator[PrivateCluster]:
+    """A cluster beside the one that all tests share; it has come to few transactions only."""
+    with private_cluster() as cluster:
+        # The roles that a dump grants to.
+        asyncio.run(migrate(PostgresServer(cluster.primary.url)))
+        yield cluster

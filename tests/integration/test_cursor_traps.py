@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import asyncpg
 import pytest
 
 from outbox.model.cursor import Cursor, PageLimits
-from outbox.model.errors import CursorUncertain, LeaseLost, Misconfigured
+from outbox.model.errors import LeaseLost, Misconfigured
 from outbox.postgres.outbox_store import OutboxStore
 from tests.kit.database import Database
 
@@ -40,53 +39,6 @@ async def test_the_message_id_is_no_sequence_number_and_the_application_cannot_s
                 )
         with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.GeneratedAlwaysError)):
             await connection.execute("insert into outbox.event (id, type, payload) values (7, 't', '{}')")
-
-
-async def test_a_cursor_of_another_cluster_stops_the_relay(database: Database) -> None:
-    await database.value("update outbox.cursor set system_identifier = 42 returning 1")
-    async with _store(database).session() as session:
-        with pytest.raises(CursorUncertain, match="another cluster"):
-            await session.try_lead()
-
-
-async def test_a_cursor_ahead_of_the_server_stops_the_relay(database: Database) -> None:
-    await database.value("update outbox.cursor set previous = '4000000000:4000000000:' returning 1")
-    async with _store(database).session() as session:
-        with pytest.raises(CursorUncertain, match="has only come to"):
-            await session.try_lead()
-
-
-async def test_rows_ahead_of_the_server_stop_the_relay(database: Database) -> None:
-    await database.value("insert into outbox.event (tx, type, payload) values ('4000000000', 't', '{}') returning 1")
-    async with _store(database).session() as session:
-        with pytest.raises(CursorUncertain, match="has not come to yet"):
-            await session.try_lead()
-
-
-async def test_taking_the_lead_while_others_commit_is_no_false_alarm(database: Database) -> None:
-    async def write(connection: asyncpg.Connection) -> None:
-        for _ in range(300):
-            await connection.execute("insert into outbox.event (type, payload) values ('t', '{}')")
-
-    async with (
-        database.connection() as one,
-        database.connection() as two,
-        _store(database).session() as session,
-        asyncio.TaskGroup() as group,
-    ):
-        writers = [group.create_task(write(connection)) for connection in (one, two)]
-        while not all(writer.done() for writer in writers):
-            assert await session.try_lead() is not None
-
-
-async def test_a_failover_to_a_new_timeline_is_told_and_survived(database: Database) -> None:
-    async with _store(database).session() as session:
-        assert (lead := await session.try_lead()) is not None
-        assert lead.timeline_changed_from is None
-    await database.value("update outbox.cursor set timeline = 'FFFFFFFF' returning 1")
-    async with _store(database).session() as session:
-        assert (lead := await session.try_lead()) is not None
-        assert lead.timeline_changed_from == "FFFFFFFF"
 
 
 async def test_only_one_session_leads_and_the_next_one_has_a_higher_epoch(database: Database) -> None:

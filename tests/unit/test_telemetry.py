@@ -78,7 +78,7 @@ def test_every_event_is_a_line_of_json_with_everything_that_it_says(
     first, *_ = lines(capsys.readouterr().err)
     assert {"event", "level", "timestamp", "program"} <= first.keys()
     said = {"message_id": "event_id", "traceparent": "trace_id", "error": "exception", "needs_a_person": "level"}
-    fields = {said.get(field.name, field.name) for field in dataclasses.fields(kind)} - {"timeline_changed_from"}
+    fields = {said.get(field.name, field.name) for field in dataclasses.fields(kind)}
     assert fields <= first.keys()
 
 
@@ -128,7 +128,7 @@ def test_a_bug_is_told_with_where_it_happened_and_without_the_values_of_variable
 
 def test_being_caught_up_is_news_once_for_each_lead(capsys: pytest.CaptureFixture[str]) -> None:
     log = json_log()
-    for event in (CaughtUp(STREAM), CaughtUp(STREAM), LeadTaken(STREAM, 2, "1:1:", None), CaughtUp(STREAM)):
+    for event in (CaughtUp(STREAM), CaughtUp(STREAM), LeadTaken(STREAM, 2, "1:1:"), CaughtUp(STREAM)):
         log(event)
 
     assert [line["event"] for line in lines(capsys.readouterr().err)] == ["caught up", "lead taken", "caught up"]
@@ -213,7 +213,7 @@ def test_a_relay_that_cannot_work_does_not_lead() -> None:
     metrics(ServiceStarted("relay"))
     assert samples(metrics)['outbox_service_waits_total{service="relay"}'] == 0
 
-    metrics(LeadTaken(STREAM, 1, "1:1:", None))
+    metrics(LeadTaken(STREAM, 1, "1:1:"))
     metrics(ServiceWaiting("http", "taken", 0.5, needs_a_person=True))
     assert samples(metrics)[LEADER] == 1
     metrics(ServiceWaiting("relay", "away", 0.5, needs_a_person=False))
@@ -228,7 +228,7 @@ def test_the_age_of_the_oldest_event_is_unknown_to_a_standby_and_grows_for_a_lea
     first = samples(metrics)[AGE]
     assert samples(metrics)[AGE] > first >= 0
 
-    metrics(LeadTaken(STREAM, 2, "1:1:", None))
+    metrics(LeadTaken(STREAM, 2, "1:1:"))
     metrics(PagePublished(STREAM, 1, 1, 90.0, 0.01))
     assert 90 <= samples(metrics)[AGE] < 91
     metrics(CaughtUp(STREAM))

@@ -1,4 +1,4 @@
-create or replace function inbox.begin(
+create or replace function inbox.begin_calls(
     wanted_flow text, me text, ids bigint[], epochs bigint[], hashes bytea[]
 )
 returns table (id bigint, attempt integer)
@@ -26,7 +26,7 @@ begin
         returning d.id, d.attempt;
 end
 $$;
-comment on function inbox.begin is
+comment on function inbox.begin_calls is
     'Writes "applying" before the call leaves, and returns the deliveries for which that holds; the others must not be called. Refuses a request that differs from the one first sent under this key. Locks the lanes it touches.';
-revoke all on function inbox.begin from public;
-grant execute on function inbox.begin to outbox_adapter;
+revoke all on function inbox.begin_calls from public;
+grant execute on function inbox.begin_calls to outbox_adapter;

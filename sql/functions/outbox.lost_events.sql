@@ -1,0 +1,30 @@
+create or replace function outbox.lost_events(
+    wanted_stream text, epochs bigint[], sequences bigint[], event_ids uuid[]
+)
+returns table ("sequence" bigint, event_id uuid)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    settled bigint := (select c.settled_epoch from outbox.cursor c where c.stream = wanted_stream);
+    -- Older events may have been removed when their time was over.
+    oldest  bigint := (select min(e.id) from outbox.event e);
+begin
+    return query
+        select r.sequence, r.event_id
+          from unnest(epochs, sequences, event_ids) r(epoch, sequence, event_id)
+         where r.epoch >= settled
+           and r.sequence >= coalesce(oldest, 0)
+           and not exists (select from outbox.event e where e.id = r.sequence and e.event_id = r.event_id)
+         order by r.sequence;
+end
+$$;
+comment on function outbox.lost_events is
+    'Which of these events, remembered as published by leaders of these epochs, are not in the table: their transactions are lost, and receivers hold messages of something that never happened here. Without those that a person has settled with "outbox rebase", and those older than the table.';
+revoke all on function outbox.lost_events from public;
+grant execute on function outbox.lost_events to outbox_relay;
