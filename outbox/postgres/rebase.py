@@ -75,7 +75,7 @@ class RebaseSession:
         return RebasePlan(recollection=recollection, **facts)
 
     async def rebase(self, choice: Choice, *, published_up_to: int | None, reason: str) -> Rebased:
-        """Move the cursor, in one transaction.
+        """Move the cursor. Cut off anywhere, it has happened as a whole or not at all.
 
         Raises:
             Misconfigured: a relay leads.
@@ -90,20 +90,27 @@ class RebaseSession:
 
     async def _rebase(self, choice: Choice, published_up_to: int | None, reason: str) -> Rebased:
         with postgres_errors(self._server):
+            # By itself: what follows may take seconds, and keeps no writer waiting.
             async with self._connection.transaction(isolation="read_committed"):
-                row = await self._connection.fetchrow(
-                    "select * from outbox.rebase($1, $2, $3, $4, $5, $6)",
-                    self._stream,
-                    choice.range.value,
-                    choice.from_sequence,
-                    choice.since,
-                    published_up_to,
-                    reason,
-                    timeout=_COUNT_SECONDS,
-                )
+                parted = await self._connection.fetchrow("select * from outbox.rebase_boundary($1)", published_up_to)
+            if parted is None:
+                raise LookupError("outbox.rebase_boundary returned no row")
+            row = await self._connection.fetchrow(
+                "select * from outbox.rebase($1, $2, $3, $4, $5, $6::text::pg_snapshot, $7, $8, $9)",
+                self._stream,
+                choice.range.value,
+                choice.from_sequence,
+                choice.since,
+                parted["horizon"],
+                parted["boundary"],
+                parted["sequence_before"],
+                parted["sequence_after"],
+                reason,
+                timeout=_COUNT_SECONDS,
+            )
         if row is None:
             raise LookupError("outbox.rebase returned no row")
-        return Rebased(**dict(row))
+        return Rebased(row["epoch"], row["first_sequence"], parted["horizon"], parted["sequence_after"])
 
 
 @asynccontextmanager

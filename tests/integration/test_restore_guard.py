@@ -9,13 +9,12 @@ import asyncpg
 import pytest
 
 from outbox.model.cursor import Cursor, Lead, PageLimits
-from outbox.model.errors import CursorUncertain, ExitCode, LeaseLost
+from outbox.model.errors import CursorUncertain, LeaseLost
 from outbox.model.rebase import Choice, Range, Recollection
 from outbox.model.witness import Published, Witness
 from outbox.postgres.outbox_store import OutboxSession, OutboxStore
 from outbox.postgres.rebase import rebase_session
 from outbox.relay.memory import Memory
-from tests.kit.cli import Cli
 from tests.kit.database import Database
 from tests.kit.work import rows_touched
 
@@ -249,7 +248,7 @@ async def test_a_rebase_that_is_cut_off_in_the_middle_changes_nothing(database: 
     async with database.connection() as connection:
         transaction = connection.transaction()
         await transaction.start()
-        await connection.execute("select outbox.rebase($1, 'all', null, null, 90, 'cut off')", STREAM)
+        await connection.execute("select outbox.rebase($1, 'all', null, null, 5, '9:9:', 5, 5, 'cut off')", STREAM)
         await transaction.rollback()
     assert await database.rows("select * from outbox.cursor") == before
     assert await database.rows("select from outbox.rebase") == []
@@ -271,25 +270,3 @@ async def test_looking_for_new_events_reads_none_of_the_rows_of_another_server(d
                 previous,
             )
             assert touched <= 1
-
-
-async def test_the_role_of_the_relay_may_look_and_rebase(database: Database) -> None:
-    await _emit(database, 2)
-    async with database.connection() as connection:
-        await connection.execute("set role outbox_relay")
-        assert await connection.fetchval("select events from outbox.rebase_plan($1, 'all', null, null)", STREAM) == 2
-        await connection.execute("select outbox.rebase($1, 'all', null, null, null, 'a test')", STREAM)
-        assert await connection.fetchval("select choice from outbox.rebase") == "all"
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.execute("delete from outbox.rebase")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [
-        (("--all", "--nothing"), "--from, --since, --all and --nothing exclude each other"),
-        (("--since", "yesterday"), "--since: 'yesterday' is no time; write it like 2026-03-31T22:00:00Z"),
-    ],
-)
-async def test_a_range_that_makes_no_sense_is_refused(cli: Cli, arguments: tuple[str, ...], problem: str) -> None:
-    assert (await cli("rebase", *arguments)).refusal(ExitCode.USAGE) == problem
