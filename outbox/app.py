@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from adapters.registry import ADAPTERS
@@ -28,11 +27,13 @@ from outbox.rabbitmq.publisher import RabbitBroker
 from outbox.rabbitmq.subscription import RabbitConsumer
 from outbox.rabbitmq.topology import FlowRoute
 from outbox.relay.loop import Relay, RelaySettings
+from outbox.relay.watch import Watch, WatchSettings
 from outbox.supervisor import Service, Supervisor
 from outbox.telemetry.logs import LifecycleLog
 from outbox.telemetry.metrics import Metrics
 
 STREAM = "outbox.event"
+_RELAY = "relay"
 # Fixed for good when a flow is first consumed: how finely its keys can be spread over processes.
 LANES_PER_FLOW = 16
 
@@ -86,12 +87,18 @@ class App:
         self._roles = roles
         log = LifecycleLog(roles.name())
         metrics = Metrics(stream=STREAM if roles.is_relay else None, flows=settings.flows if roles.is_consumer else ())
-        self._report = _both(log, metrics)
+        self._listeners: list[Report] = [log, metrics]
         self._adapters: list[Adapter] = []
         self.admin = AdminServer(settings.http.host, settings.http.port, metrics)
         services: list[Service] = []
         if roles.is_relay:
-            services.append(Service("relay", self._relay().run, ends_process=roles.is_draining))
+            relay = self._relay()
+            services.append(Service(_RELAY, relay.run, ends_process=roles.is_draining))
+            if not roles.is_draining:
+                watch = self._watch(relay)
+                self._listeners.append(watch.hear)
+                self.admin.needs(lambda: not watch.is_stalled, "events wait and nothing is published")
+                services.append(Service("watch", watch.run))
         if roles.is_consumer:
             for name, flow in settings.flows.items():
                 services += self._flow(name, flow)
@@ -109,14 +116,17 @@ class App:
             for adapter in self._adapters:
                 await adapter.close()
 
+    def _report(self, event: Lifecycle) -> None:
+        for listener in self._listeners:
+            listener(event)
+
     def _relay(self) -> Relay:
         relay = self._settings.relay
-        limits = PageLimits(relay.page_events, relay.page_bytes, self._settings.rabbitmq.max_payload_bytes)
         return Relay(
-            OutboxStore(postgres_server(self._settings, name="outbox-relay"), limits, stream=STREAM),
+            self._outbox("outbox-relay"),
             self._broker("outbox-relay"),
             RelaySettings(
-                limits=limits,
+                limits=self._limits(),
                 poll_busy_seconds=relay.poll_busy,
                 poll_idle_seconds=relay.poll_idle,
                 save_every_seconds=relay.save_every,
@@ -125,6 +135,23 @@ class App:
             ),
             self._report,
         )
+
+    def _watch(self, relay: Relay) -> Watch:
+        settings = self._settings.relay
+        return Watch(
+            self._outbox("outbox-watch"),
+            WatchSettings(settings.watch_every, settings.stalled_after),
+            relay=_RELAY,
+            reconnect=relay.reconnect,
+            report=self._report,
+        )
+
+    def _outbox(self, name: str) -> OutboxStore:
+        return OutboxStore(postgres_server(self._settings, name=name), self._limits(), stream=STREAM)
+
+    def _limits(self) -> PageLimits:
+        relay = self._settings.relay
+        return PageLimits(relay.page_events, relay.page_bytes, self._settings.rabbitmq.max_payload_bytes)
 
     def _flow(self, name: str, flow: Flow) -> list[Service]:
         settings = self._settings
@@ -209,11 +236,3 @@ def _mapping(flow: Flow) -> Mapping:
         FieldRule(field.source_field, field.target_field, field.default, field.has_default, field.required)
         for field in flow.mapping
     )
-
-
-def _both(first: Callable[[Lifecycle], None], second: Callable[[Lifecycle], None]) -> Report:
-    def report(event: Lifecycle) -> None:
-        first(event)
-        second(event)
-
-    return report

@@ -166,10 +166,24 @@ class RelaySettings(Strict):
     standby_poll: Annotated[
         Seconds, Field(gt=0, le=60, description="How often a standby tries to become the active relay.")
     ] = 1.0
+    watch_every: Annotated[
+        Seconds, Field(gt=0, le=3600, description="How often the watchdog looks whether the stream moves.")
+    ] = 10.0
+    stalled_after: Annotated[
+        Seconds,
+        Field(
+            gt=0,
+            le=_DAY_SECONDS,
+            description="Events that wait this long while nothing moves, without a known reason, are an alarm.",
+        ),
+    ] = 60.0
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         check_duration_order(self, larger="poll_idle", smaller="poll_busy")
+        check_duration_order(self, larger="stalled_after", smaller="watch_every")
+        # The watchdog sees progress only once it is saved.
+        check_duration_order(self, larger="stalled_after", smaller="save_every", factor=2)
         return self
 
 

@@ -77,6 +77,22 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Observation:
+    """A stream as the database shows it to anybody.
+
+    ``cursor_state`` changes whenever anything was published and saved. ``holder_…``: the session with the oldest
+    transaction or snapshot, if there is one; its age in seconds is None where the relay's role may not see it.
+    """
+
+    cursor_state: str
+    is_waiting: bool
+    oldest_age_seconds: float
+    holder_pid: int | None
+    holder_transactions: int | None
+    holder_age_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class PageLimits:
     """What a page may hold at most."""
 

@@ -114,6 +114,43 @@ class PublishingUnblocked:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishingRefused:
+    """The broker refused a message (a nack); the page is sent again on a new channel."""
+
+    broker: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendingAgain:
+    """Pages were under way when the connection failed: their events may arrive twice, with the same ids."""
+
+    stream: str
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamObserved:
+    """The watchdog has looked; see `Observation`."""
+
+    stream: str
+    is_waiting: bool
+    oldest_age_seconds: float
+    holder_pid: int | None
+    holder_transactions: int | None
+    holder_age_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """Committed events wait, nothing is published, and nobody has said why; the relay begins anew."""
+
+    stream: str
+    still_seconds: float
+    oldest_age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class CursorSaved:
     """The cursor is in the database."""
 
@@ -199,6 +236,10 @@ Lifecycle = (
     | Unrouted
     | PublishingBlocked
     | PublishingUnblocked
+    | PublishingRefused
+    | SendingAgain
+    | StreamObserved
+    | Stalled
     | CursorSaved
     | Accepted
     | LanesChanged

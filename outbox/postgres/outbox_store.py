@@ -10,7 +10,7 @@ from decimal import Decimal
 import asyncpg
 import orjson
 
-from outbox.model.cursor import Batch, Cursor, Lead, Page, PageLimits
+from outbox.model.cursor import Batch, Cursor, Lead, Observation, Page, PageLimits
 from outbox.model.envelope import Envelope, HeaderValue, RefusedEvent, check_publishable
 from outbox.model.errors import Unpublishable
 from outbox.model.exact_json import exact_number
@@ -108,6 +108,14 @@ class OutboxSession:
         """Record an event that cannot become a message."""
         with postgres_errors(self._server):
             await self._connection.execute("select outbox.reject($1, $2)", event.sequence, event.reason)
+
+    async def observe(self) -> Observation:
+        """Return what a watchdog must know."""
+        with postgres_errors(self._server):
+            row = await self._connection.fetchrow("select * from outbox.observe($1)", self._stream)
+        if row is None:
+            raise LookupError(f"there is no stream {self._stream}")
+        return Observation(**dict(row))
 
     async def waiting(self, count_up_to: int) -> tuple[int, float]:
         """Return how many events the saved cursor has not passed (bounded), and the age of the oldest in seconds."""

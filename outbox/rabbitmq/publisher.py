@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +10,6 @@ from functools import lru_cache
 from typing import Literal, Protocol
 
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import ChannelPreconditionFailed
 from aiormq.abc import AbstractConnection as AbstractTransport
 from aiormq.channel import Channel
 
@@ -25,11 +23,12 @@ from outbox.model.envelope import (
 )
 from outbox.model.errors import PublishNotConfirmed, Unavailable, Unpublishable
 from outbox.model.inbox import DeadLetter
-from outbox.model.lifecycle import PublishingBlocked, PublishingUnblocked, Report, Unrouted
+from outbox.model.lifecycle import PublishingBlocked, PublishingRefused, PublishingUnblocked, Report, Unrouted
 from outbox.rabbitmq.batched import BatchedSender
 from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
 from outbox.rabbitmq.plain import PlainSender
+from outbox.rabbitmq.size_limits import SizeLimits
 from outbox.rabbitmq.topology import DEAD, EVENTS, REJECTED, UNROUTED, FlowRoute, declare
 from outbox.rabbitmq.wire import Outgoing, Shared
 
@@ -39,8 +38,6 @@ PublisherKind = Literal["batched", "plain"]
 _LOOK_SECONDS = 1.0
 _LOOK_FOR_SECONDS = 0.01
 _TYPES_REMEMBERED = 1024
-# RabbitMQ says so in the text only; 3.8 to 4.x write it in these two ways.
-_TOO_LARGE = re.compile(r"message size (\d+) is larger than (?:configured )?max size (\d+)")
 
 
 class _Sender(Protocol):
@@ -161,6 +158,8 @@ class Publisher:
                 return sending.result()
             except ExceptionGroup as group_error:
                 error = group_error.exceptions[0]
+                if isinstance(error, PublishNotConfirmed):
+                    self._report(PublishingRefused(str(self._server), str(error)))
                 self._limits.learn(str(self._server), error)
                 raise error from group_error
 
@@ -194,37 +193,6 @@ class Publisher:
         if self._blocked_since is not None:
             self._report(PublishingUnblocked(str(self._server), time.monotonic() - self._blocked_since))
             self._blocked_since = None
-
-
-class SizeLimits:
-    """What this broker takes, learned from what it refused; outlives the connections."""
-
-    def __init__(self) -> None:
-        self._max_body_bytes: int | None = None
-
-    def check(self, message: Outgoing) -> None:
-        """Refuse what the broker would answer by closing the channel, over and over.
-
-        Raises:
-            Unpublishable: with both sizes.
-        """
-        if self._max_body_bytes is not None and len(message.body) > self._max_body_bytes:
-            raise Unpublishable(
-                f"payload has {len(message.body)} bytes, this broker takes {self._max_body_bytes} (max_message_size)"
-            )
-
-    def learn(self, server: str, error: Exception) -> None:
-        """Remember the broker's limit if that is what the error is about.
-
-        Raises:
-            Unavailable: it was; sent again, the event is refused by itself and holds nobody up.
-        """
-        found = _TOO_LARGE.search(str(error)) if isinstance(error, ChannelPreconditionFailed) else None
-        if found is not None:
-            self._max_body_bytes = int(found[2])
-            raise Unavailable(
-                server, f"it takes messages of {found[2]} bytes at most; larger events become dead letters"
-            ) from error
 
 
 class RabbitBroker:

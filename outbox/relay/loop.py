@@ -10,12 +10,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from outbox.model.cursor import Batch, Cursor, Lead, Page, PageLimits
 from outbox.model.envelope import Envelope, RefusedEvent
+from outbox.model.errors import OutboxError, Unavailable
 from outbox.model.lifecycle import (
     CaughtUp,
     CursorSaved,
@@ -23,6 +24,7 @@ from outbox.model.lifecycle import (
     LeadTaken,
     PagePublished,
     Report,
+    SendingAgain,
     StandingBy,
 )
 from outbox.supervisor import Pulse, Stop
@@ -97,6 +99,11 @@ class Relay:
         self._broker = broker
         self._settings = settings
         self._report = report
+        self._begin_anew = asyncio.Event()
+
+    def reconnect(self) -> None:
+        """Give up what is under way and begin anew; for whoever sees that nothing moves."""
+        self._begin_anew.set()
 
     async def run(self, stop: Stop, pulse: Pulse) -> None:
         """Publish until stopped; with ``is_draining``, until everything committed is confirmed.
@@ -106,6 +113,17 @@ class Relay:
             LeaseLost: another relay leads.
             Misconfigured: a person must act.
         """
+        self._begin_anew.clear()
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(self._until_begun_anew())
+            await self._lead(stop, pulse)
+            watch.cancel()
+
+    async def _until_begun_anew(self) -> None:
+        await self._begin_anew.wait()
+        raise Unavailable("the relay", "nothing moved although events wait")
+
+    async def _lead(self, stop: Stop, pulse: Pulse) -> None:
         async with self._store.session() as session:
             lead = await self._wait_for_lead(session, stop, pulse)
             if lead is None:
@@ -154,8 +172,21 @@ class _Leader:
         self._saved = lead.cursor
         self._saved_at = time.monotonic()
         self._has_published_since_save = False
+        self._under_way: deque[tuple[Page, asyncio.Task[_Sent]]] = deque()
 
     async def run(self, stop: Stop, pulse: Pulse) -> None:
+        try:
+            await self._publish_until(stop, pulse)
+        except (OutboxError, ExceptionGroup):
+            if self._under_way:
+                self._report(SendingAgain(self._stream, sum(len(page.events) for page, _ in self._under_way)))
+            # The broker may be away while the database is not: what is confirmed need not be sent again.
+            with suppress(OutboxError):
+                await self._save_changes()
+            raise
+        await self._save_changes()
+
+    async def _publish_until(self, stop: Stop, pulse: Pulse) -> None:
         pause_seconds = self._settings.poll_busy_seconds
         while not stop.is_set():
             pulse.beat()
@@ -172,26 +203,24 @@ class _Leader:
             else:
                 await self._publish(batch, stop, pulse)
                 pause_seconds = self._settings.poll_busy_seconds
-        if self._cursor != self._saved:
-            await self._save()
 
     async def _publish(self, batch: Batch, stop: Stop, pulse: Pulse) -> None:
         """Publish one batch; the next page is read while the last ones are being confirmed."""
         after = self._cursor.position
         is_complete = False
-        under_way: deque[tuple[Page, asyncio.Task[_Sent]]] = deque()
+        under_way = self._under_way
         async with asyncio.TaskGroup() as group:
             while not is_complete and not stop.is_set():
                 pulse.beat()
                 page = await self._session.read_page(self._cursor, batch, after)
                 if len(under_way) == _PAGES_UNDER_WAY:
-                    await self._pass(*under_way.popleft(), pulse)
+                    await self._pass_first(pulse)
                 if page.events:
                     after = page.last_sequence()
                     under_way.append((page, group.create_task(self._send(page))))
                 is_complete = page.is_last(self._settings.limits)
             while under_way:
-                await self._pass(*under_way.popleft(), pulse)
+                await self._pass_first(pulse)
         if is_complete:
             self._cursor = self._cursor.finished()
 
@@ -205,14 +234,16 @@ class _Leader:
             await self._publisher.publish_rejected(event)
         return _Sent(refused, time.monotonic() - started_at)
 
-    async def _pass(self, page: Page, sending: asyncio.Task[_Sent], pulse: Pulse) -> None:
-        """Move the cursor behind a page, once it is confirmed and its refused events are recorded."""
+    async def _pass_first(self, pulse: Pulse) -> None:
+        """Move the cursor behind the first page under way, once it is confirmed and its refused events are recorded."""
+        page, sending = self._under_way[0]
         while not (await asyncio.wait((sending,), timeout=_BEAT_SECONDS))[0]:
             pulse.beat()
         sent = await sending
         for event in sent.refused:
             await self._session.reject(event)
             self._report(EventRejected(self._stream, event.message_id, event.sequence, event.reason))
+        self._under_way.popleft()
         self._cursor = self._cursor.advanced(page.last_sequence())
         self._has_published_since_save = True
         self._report(
@@ -228,6 +259,10 @@ class _Leader:
 
     async def _save_when_due(self) -> None:
         if self._has_published_since_save and (time.monotonic() - self._saved_at >= self._settings.save_every_seconds):
+            await self._save()
+
+    async def _save_changes(self) -> None:
+        if self._cursor != self._saved:
             await self._save()
 
     async def _save(self) -> None:

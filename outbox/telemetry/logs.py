@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import asdict
 from typing import assert_never
 
 import structlog
@@ -70,7 +71,7 @@ class LifecycleLog:
         _write(self._log, event)
 
 
-def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None:  # noqa: C901, PLR0912 - one flat case for each event
+def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat case for each event
     match event:
         case happened.ServiceStarted(service):
             log.info("service started", service=service)
@@ -113,6 +114,19 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.error("the broker takes nothing, it is out of memory or disk", broker=broker)
         case happened.PublishingUnblocked(broker, blocked_seconds):
             log.info("the broker takes messages again", broker=broker, blocked_seconds=round(blocked_seconds, 1))
+        case happened.PublishingRefused(broker, reason):
+            log.warning("the broker refused a message", broker=broker, reason=reason)
+        case happened.SendingAgain(stream, events):
+            log.warning("unconfirmed events are sent again", stream=stream, events=events)
+        case happened.StreamObserved():
+            log.debug("stream observed", **asdict(event))
+        case happened.Stalled(stream, still_seconds, oldest_age_seconds):
+            log.error(
+                "events wait and nothing is published, the relay begins anew",
+                stream=stream,
+                still_seconds=round(still_seconds),
+                oldest_age_seconds=round(oldest_age_seconds),
+            )
         case happened.CursorSaved(stream, position):
             log.debug("cursor saved", stream=stream, position=position)
         case happened.Accepted(flow, accepted, duplicates, dead):

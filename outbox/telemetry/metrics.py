@@ -13,6 +13,7 @@ from outbox.model import lifecycle as happened
 from outbox.model.delivery import State
 from outbox.model.lifecycle import Lifecycle
 from outbox.model.outcome import OUTCOME_NAMES
+from outbox.telemetry.relay_metrics import RelayMetrics
 
 # The one service whose failure leaves events unpublished.
 _RELAY = "relay"
@@ -78,6 +79,7 @@ class Metrics:
             "outbox_service_waits", "How often a service could not work and was started again.", ["service"],
             registry=registry,
         )  # fmt: skip
+        self._relay = None if stream is None else RelayMetrics(registry, stream)
         if stream is not None:
             oldest.labels(stream).set_function(self._unpublished.age_seconds)
             for metric in (self._leader, self._published, self._rejected, self._confirm):
@@ -96,6 +98,8 @@ class Metrics:
 
     def __call__(self, event: Lifecycle) -> None:  # noqa: C901, PLR0912 - one flat case for each event
         """Count one event. What has no metric is in the logs."""
+        if self._relay is not None:
+            self._relay(event)
         match event:
             case happened.LeadTaken():
                 self._leader.labels(event.stream).set(1)

@@ -1,0 +1,44 @@
+"""How large a message this broker takes. It tells so over AMQP only by refusing one."""
+
+from __future__ import annotations
+
+import re
+
+from aio_pika.exceptions import ChannelPreconditionFailed
+
+from outbox.model.errors import Unavailable, Unpublishable
+from outbox.rabbitmq.wire import Outgoing
+
+# RabbitMQ says so in the text only; 3.8 to 4.x write it in these two ways.
+_TOO_LARGE = re.compile(r"message size (\d+) is larger than (?:configured )?max size (\d+)")
+
+
+class SizeLimits:
+    """What this broker takes, learned from what it refused; outlives the connections."""
+
+    def __init__(self) -> None:
+        self._max_body_bytes: int | None = None
+
+    def check(self, message: Outgoing) -> None:
+        """Refuse what the broker would answer by closing the channel, over and over.
+
+        Raises:
+            Unpublishable: with both sizes.
+        """
+        if self._max_body_bytes is not None and len(message.body) > self._max_body_bytes:
+            raise Unpublishable(
+                f"payload has {len(message.body)} bytes, this broker takes {self._max_body_bytes} (max_message_size)"
+            )
+
+    def learn(self, server: str, error: Exception) -> None:
+        """Remember the broker's limit if that is what the error is about.
+
+        Raises:
+            Unavailable: it was; sent again, the event is refused by itself and holds nobody up.
+        """
+        found = _TOO_LARGE.search(str(error)) if isinstance(error, ChannelPreconditionFailed) else None
+        if found is not None:
+            self._max_body_bytes = int(found[2])
+            raise Unavailable(
+                server, f"it takes messages of {found[2]} bytes at most; larger events become dead letters"
+            ) from error
