@@ -27,7 +27,9 @@ async def test_events_that_wait_while_nothing_moves_are_an_alarm_and_the_relay_b
     async with site.database.connection() as connection:
         await connection.execute(FINDS_NOTHING)
         (port,) = free_ports(1)
-        relay = await site.start("relay", http_port=port, relay={"watch_every": "50ms", "save_every": "100ms", "stalled_after": "1s"})
+        relay = await site.start(
+            "relay", http_port=port, relay={"watch_every": "50ms", "save_every": "100ms", "stalled_after": "1s"}
+        )
 
         told = await relay.logged("events wait and nothing is published, the relay begins anew")
         assert told["still_seconds"] <= told["oldest_age_seconds"] + 1
