@@ -6,7 +6,7 @@ import math
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adapters.registry import ADAPTERS
 from outbox.admin.http import AdminServer
@@ -62,6 +62,13 @@ def postgres_server(settings: Settings, *, name: str) -> PostgresServer:
     )
 
 
+def direct_server(settings: Settings, *, name: str) -> PostgresServer:
+    """Return the way to the database past a pooler, where there is one: for what needs a session of its own."""
+    server = postgres_server(settings, name=name)
+    url = settings.postgres.direct_url
+    return server if url is None else replace(server, url=url.get_secret_value(), setting="postgres.direct_url")
+
+
 def rabbit_server(settings: Settings) -> RabbitServer:
     """Return where the broker is."""
     return RabbitServer(
@@ -113,7 +120,9 @@ class App:
         relay = self._settings.relay
         limits = PageLimits(relay.page_events, relay.page_bytes, self._settings.rabbitmq.max_payload_bytes)
         return Relay(
-            OutboxStore(postgres_server(self._settings, name="outbox-relay"), limits, stream=STREAM),
+            OutboxStore(
+                direct_server(self._settings, name="outbox-relay"), limits, stream=STREAM, lease_seconds=relay.lease
+            ),
             self._broker("outbox-relay"),
             RelaySettings(
                 limits=limits,

@@ -25,11 +25,12 @@ from outbox.model.lifecycle import (
     Report,
     StandingBy,
 )
+from outbox.relay.lease import LeaseSession, held
 from outbox.supervisor import Pulse, Stop
 
 
-class _Session(Protocol):
-    """The database as the relay needs it; losing the session is losing the lead."""
+class _Session(LeaseSession, Protocol):
+    """The database as the relay needs it. One session holds the lead, another reads and saves."""
 
     async def try_lead(self) -> Lead | None: ...
     async def begin_batch(self, cursor: Cursor) -> Batch: ...
@@ -44,6 +45,8 @@ class _Store(Protocol):
 
     @property
     def stream(self) -> str: ...
+    @property
+    def lease_seconds(self) -> float: ...
     def session(self) -> AbstractAsyncContextManager[_Session]: ...
 
 
@@ -106,15 +109,20 @@ class Relay:
             LeaseLost: another relay leads.
             Misconfigured: a person must act.
         """
-        async with self._store.session() as session:
-            lead = await self._wait_for_lead(session, stop, pulse)
+        async with self._store.session() as holder:
+            lead = await self._wait_for_lead(holder, stop, pulse)
             if lead is None:
                 return
             self._report(LeadTaken(self._store.stream, lead.epoch, lead.cursor.previous, lead.timeline_changed_from))
-            async with self._broker.publisher() as publisher:
-                pulse.establish()
-                leader = _Leader(self._store.stream, session, publisher, lead, self._settings, self._report)
-                await leader.run(stop, pulse)
+            async with held(holder, lead, self._store.lease_seconds):
+                await self._lead(lead, stop, pulse)
+
+    async def _lead(self, lead: Lead, stop: Stop, pulse: Pulse) -> None:
+        # A session of its own: a statement that takes long must not hold up the renewal of the lease.
+        async with self._store.session() as session, self._broker.publisher() as publisher:
+            pulse.establish()
+            leader = _Leader(self._store.stream, session, publisher, lead, self._settings, self._report)
+            await leader.run(stop, pulse)
 
     async def _wait_for_lead(self, session: _Session, stop: Stop, pulse: Pulse) -> Lead | None:
         is_standing_by = False
