@@ -47,8 +47,9 @@ def postgres_errors(server: str, *, needs: str = _GRANT, setting: str = "postgre
         yield
     except asyncpg.PostgresError as error:
         raise _translate(server, error, needs, setting) from error
-    except asyncpg.InterfaceError as error:
-        # asyncpg says so when the connection went away under it.
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        # asyncpg says so when the connection went away under it; the latter when the server's last words came while
+        # nothing was asked, and the end of the connection is still on its way.
         raise Unavailable(server, str(error)) from error
     except (OSError, TimeoutError, EOFError) as error:
         problem = tls_problem(error)
