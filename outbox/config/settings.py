@@ -182,7 +182,7 @@ class RelaySettings(Strict):
     lease: Annotated[
         Seconds,
         Field(
-            ge=2,
+            ge=3,
             le=3600,
             description="How long a leader that is frozen or cut off keeps the lead; a killed one loses it at once.",
         ),

@@ -27,6 +27,9 @@ MIN_MAJOR = 14
 # Closing sends a message and waits for the server, which may be gone.
 _CLOSE_SECONDS = 2.0
 _CACHED_STATEMENTS = 100
+_STANDING = """
+select case when pg_is_in_recovery() then 'on' else 'off' end, current_setting('default_transaction_read_only')
+"""
 _DIRECT = "set postgres.direct_url (OUTBOX_PG_DIRECT_URL) to the server itself, past the pooler"
 
 
@@ -155,15 +158,16 @@ async def _is_pooler(connection: Connection) -> bool:
 
 
 async def _check_primary(connection: Connection, server: PostgresServer, host: Host, *, is_pooled: bool) -> None:
-    next_step = f"point {server.setting} at the primary"
-    # Told by the server when we log in; a pooler tells what it heard when it logged in itself.
+    # Told by the server when we log in; a pooler repeats what it was told once.
     told = connection.get_settings()
     is_standby = getattr(told, "in_hot_standby", None)
-    if is_pooled or is_standby is None:
-        is_standby = "on" if await connection.fetchval("select pg_is_in_recovery()") else "off"
+    is_read_only = getattr(told, "default_transaction_read_only", None)
+    if is_pooled or is_standby is None or is_read_only is None:
+        is_standby, is_read_only = await connection.fetchrow(_STANDING) or (None, None)
+    next_step = f"point {server.setting} at the primary"
     if is_standby == "on":
         raise NotPrimary(f"{host.name} is a standby", next_step)
-    if getattr(told, "default_transaction_read_only", "off") == "on":
+    if is_read_only == "on":
         raise NotPrimary(f"{host.name} is read-only (default_transaction_read_only is on)", next_step)
 
 

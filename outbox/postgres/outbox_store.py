@@ -57,8 +57,8 @@ class OutboxSession:
             row["timeline_changed_from"],
         )
 
-    async def renew(self, lead: Lead) -> None:
-        """Say that this leader is alive; waits half a lease for the answer, so that it knows before others act.
+    async def renew(self, lead: Lead, *, within_seconds: float) -> None:
+        """Say that this leader is alive.
 
         Raises:
             LeaseLost: another relay has raised the epoch.
@@ -70,7 +70,7 @@ class OutboxSession:
                 self._stream,
                 lead.epoch,
                 self._lease_seconds,
-                timeout=self._lease_seconds / 2,
+                timeout=within_seconds,
             )
 
     async def begin_batch(self, cursor: Cursor) -> Batch:

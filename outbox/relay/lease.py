@@ -15,15 +15,15 @@ from typing import Protocol
 from outbox.model.cursor import Lead
 from outbox.supervisor import Stop
 
-# A renewal may wait half a lease for its answer: with this, silence is noticed at three quarters of it.
-_RENEWALS_PER_LEASE = 4
+# Renewed every quarter, and given up at three quarters without an answer, counted from when the last one was sent.
+_QUARTERS = 4
 
 
 class LeaseSession(Protocol):
     """The session that took the lead, and nobody else uses meanwhile."""
 
-    async def renew(self, lead: Lead) -> None:
-        """Say that the leader is alive; bounded by half a lease."""
+    async def renew(self, lead: Lead, *, within_seconds: float) -> None:
+        """Say that the leader is alive."""
         ...
 
 
@@ -36,14 +36,19 @@ async def held(session: LeaseSession, lead: Lead, lease_seconds: float) -> Async
     """
     is_over = Stop()
     async with asyncio.TaskGroup() as group:
-        group.create_task(_renew(session, lead, lease_seconds / _RENEWALS_PER_LEASE, is_over), name="lease")
+        group.create_task(_renew(session, lead, lease_seconds / _QUARTERS, is_over), name="lease")
         yield
         # A renewal under way ends by itself: the session is closed in order, and the next leader need not wait.
         is_over.set()
 
 
-async def _renew(session: LeaseSession, lead: Lead, every_seconds: float, is_over: Stop) -> None:
-    await is_over.pause(every_seconds)
+async def _renew(session: LeaseSession, lead: Lead, quarter_seconds: float, is_over: Stop) -> None:
+    clock = asyncio.get_running_loop().time
+    # Taking the lead may have waited half a lease for its answer.
+    deadline = clock() + quarter_seconds
     while not is_over.is_set():
-        await session.renew(lead)
-        await is_over.pause(every_seconds)
+        sent_at = clock()
+        # Less than a quarter is left only after a freeze: then there is one question, whether somebody else leads.
+        await session.renew(lead, within_seconds=max(deadline - sent_at, quarter_seconds))
+        deadline = sent_at + (_QUARTERS - 1) * quarter_seconds
+        await is_over.pause(sent_at + quarter_seconds - clock())

@@ -31,6 +31,7 @@ from tests.kit.waiting import rest, until
 
 pytestmark = [pytest.mark.xdist_group("failover"), pytest.mark.timeout(120)]
 
+NO_WRITES = "it takes no writes any more"
 CUSTOMERS = 4
 ORDERS_BEFORE = 40
 ORDERS_AFTER = 40
@@ -115,7 +116,7 @@ async def test_a_primary_that_takes_no_writes_any_more_is_waited_for(
         Database(cluster.primary_url).connection() as admin,
     ):
         await migrate(database.server)
-        relay = await site.start("relay", relay={"lease": "2s", "standby_poll": "100ms"})
+        relay = await site.start("relay", relay={"lease": "4s", "standby_poll": "100ms"})
         consumer = await site.start("consume")
         await relay.logged("caught up")
         await consumer.logged("lanes")
@@ -124,8 +125,9 @@ async def test_a_primary_that_takes_no_writes_any_more_is_waited_for(
             await admin.execute("alter system set default_transaction_read_only = on")
             await admin.execute("select pg_reload_conf()")
             for process in (relay, consumer):
-                dropped = await process.logged("service waiting", level="warning")
-                assert dropped["reason"].endswith("is unavailable: it takes no writes any more")
+                await process.logged(
+                    "service waiting", reason=f"{PostgresServer(site.database.url)} is unavailable: {NO_WRITES}"
+                )
                 refused = await process.logged("service waiting", level="error")
                 assert "is read-only (default_transaction_read_only is on); 127.0.0.1:" in refused["reason"]
                 assert process.is_running

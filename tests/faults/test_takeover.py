@@ -136,9 +136,9 @@ async def test_a_leader_that_waits_for_a_slow_broker_keeps_the_lead(site: Site, 
 
 @pytest.mark.parametrize("jump", ["1 hour", "-1 hour"])
 async def test_a_lease_that_a_jump_of_the_clock_moved_costs_repeats_at_most(site: Site, tap: Tap, jump: str) -> None:
-    leader = await site.start("relay", relay={"lease": "2s", "standby_poll": "100ms"})
+    leader = await site.start("relay", relay={"standby_poll": "100ms"})
     first = await leader.logged("lead taken")
-    standby = await site.start("relay", relay={"lease": "2s", "standby_poll": "100ms"})
+    standby = await site.start("relay", relay={"standby_poll": "100ms"})
     await standby.logged("standing by, another relay leads")
     # What the row looks like when the clock jumps back, or forward.
     async with site.database.connection() as connection:
