@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adapters.registry import ADAPTERS
 from outbox.admin.http import AdminServer
@@ -61,6 +61,13 @@ def postgres_server(settings: Settings, *, name: str) -> PostgresServer:
         settings.postgres.statement_timeout,
         name,
     )
+
+
+def direct_server(settings: Settings, *, name: str) -> PostgresServer:
+    """Return the way to the database past a pooler, where there is one: for what needs a session of its own."""
+    server = postgres_server(settings, name=name)
+    url = settings.postgres.direct_url
+    return server if url is None else replace(server, url=url.get_secret_value(), setting="postgres.direct_url")
 
 
 def rabbit_server(settings: Settings) -> RabbitServer:
@@ -147,7 +154,12 @@ class App:
         )
 
     def _outbox(self, name: str) -> OutboxStore:
-        return OutboxStore(postgres_server(self._settings, name=name), self._limits(), stream=STREAM)
+        return OutboxStore(
+            direct_server(self._settings, name=name),
+            self._limits(),
+            stream=STREAM,
+            lease_seconds=self._settings.relay.lease,
+        )
 
     def _limits(self) -> PageLimits:
         relay = self._settings.relay

@@ -14,6 +14,7 @@ DEFAULT_FILE = "outbox.yaml"
 
 VARIABLES: Mapping[str, KeyPath] = {
     "OUTBOX_PG_URL": ("postgres", "url"),
+    "OUTBOX_PG_DIRECT_URL": ("postgres", "direct_url"),
     "OUTBOX_AMQP_URL": ("rabbitmq", "url"),
     "OUTBOX_HTTP_HOST": ("http", "host"),
     "OUTBOX_HTTP_PORT": ("http", "port"),
@@ -24,7 +25,7 @@ VARIABLES: Mapping[str, KeyPath] = {
 }
 # These hold the path of a file whose content is the value.
 FILE_VARIABLES: Mapping[str, KeyPath] = {
-    f"{name}_FILE": VARIABLES[name] for name in ("OUTBOX_PG_URL", "OUTBOX_AMQP_URL")
+    f"{name}_FILE": VARIABLES[name] for name in ("OUTBOX_PG_URL", "OUTBOX_PG_DIRECT_URL", "OUTBOX_AMQP_URL")
 }
 
 _KNOWN = (CONFIG_VARIABLE, *VARIABLES, *FILE_VARIABLES)

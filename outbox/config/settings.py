@@ -67,6 +67,10 @@ def _check_postgres_url(url: SecretStr) -> SecretStr:
     return _check_url(url, ("postgresql", "postgres"), _POSTGRES_EXAMPLE)
 
 
+def _check_direct_url(url: SecretStr | None) -> SecretStr | None:
+    return None if url is None else _check_postgres_url(url)
+
+
 def _check_amqp_url(url: SecretStr) -> SecretStr:
     checked = _check_url(url, ("amqp", "amqps"), _AMQP_EXAMPLE)
     try:
@@ -98,6 +102,14 @@ class PostgresSettings(Strict):
         AfterValidator(_check_postgres_url),
         Field(description="Address with user and password.", examples=[_POSTGRES_EXAMPLE]),
     ]
+    direct_url: Annotated[
+        SecretStr | None,
+        AfterValidator(_check_direct_url),
+        Field(
+            description="Address past a connection pooler that url leads to; used by the relay and by migrate.",
+            examples=[_POSTGRES_EXAMPLE],
+        ),
+    ] = None
     connect_timeout: Annotated[Seconds, Field(gt=0, le=_DAY_SECONDS, description="How long connecting may take.")] = (
         10.0
     )
@@ -177,6 +189,15 @@ class RelaySettings(Strict):
             description="Events that wait this long while nothing moves, without a known reason, are an alarm.",
         ),
     ] = 60.0
+
+    lease: Annotated[
+        Seconds,
+        Field(
+            ge=3,
+            le=3600,
+            description="How long a leader that is frozen or cut off keeps the lead; a killed one loses it at once.",
+        ),
+    ] = 10.0
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:

@@ -15,6 +15,7 @@ from yarl import URL
 from outbox.model.errors import Misconfigured, Unavailable
 from outbox.rabbitmq.errors import opening_errors, rabbitmq_errors
 from outbox.rabbitmq.tolerance import tolerate_foreign_messages
+from outbox.rabbitmq.transport import KeptAliveConnection
 
 # Closing waits for the broker's answer, which may never come.
 _CLOSE_SECONDS = 2.0
@@ -65,7 +66,10 @@ async def connect(server: RabbitServer, *, name: str) -> AsyncIterator[AbstractC
     with opening_errors(str(server)):
         async with asyncio.timeout(server.connect_timeout_seconds):
             connection = await aio_pika.connect(
-                url, timeout=server.connect_timeout_seconds, client_properties={"connection_name": name}
+                url,
+                timeout=server.connect_timeout_seconds,
+                client_properties={"connection_name": name},
+                connection_class=KeptAliveConnection,
             )
     try:
         with rabbitmq_errors(str(server)):

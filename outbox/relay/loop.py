@@ -27,11 +27,12 @@ from outbox.model.lifecycle import (
     SendingAgain,
     StandingBy,
 )
+from outbox.relay.lease import LeaseSession, held
 from outbox.supervisor import Pulse, Stop
 
 
-class _Session(Protocol):
-    """The database as the relay needs it; losing the session is losing the lead."""
+class _Session(LeaseSession, Protocol):
+    """The database as the relay needs it. One session holds the lead, another reads and saves."""
 
     async def try_lead(self) -> Lead | None: ...
     async def begin_batch(self, cursor: Cursor) -> Batch: ...
@@ -46,6 +47,8 @@ class _Store(Protocol):
 
     @property
     def stream(self) -> str: ...
+    @property
+    def lease_seconds(self) -> float: ...
     def session(self) -> AbstractAsyncContextManager[_Session]: ...
 
 
@@ -116,23 +119,28 @@ class Relay:
         self._begin_anew.clear()
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self._until_begun_anew())
-            await self._lead(stop, pulse)
+            await self._stand_by_and_lead(stop, pulse)
             watch.cancel()
 
     async def _until_begun_anew(self) -> None:
         await self._begin_anew.wait()
         raise Unavailable("the relay", "nothing moved although events wait")
 
-    async def _lead(self, stop: Stop, pulse: Pulse) -> None:
-        async with self._store.session() as session:
-            lead = await self._wait_for_lead(session, stop, pulse)
+    async def _stand_by_and_lead(self, stop: Stop, pulse: Pulse) -> None:
+        async with self._store.session() as holder:
+            lead = await self._wait_for_lead(holder, stop, pulse)
             if lead is None:
                 return
             self._report(LeadTaken(self._store.stream, lead.epoch, lead.cursor.previous, lead.timeline_changed_from))
-            async with self._broker.publisher() as publisher:
-                pulse.establish()
-                leader = _Leader(self._store.stream, session, publisher, lead, self._settings, self._report)
-                await leader.run(stop, pulse)
+            async with held(holder, lead, self._store.lease_seconds):
+                await self._lead(lead, stop, pulse)
+
+    async def _lead(self, lead: Lead, stop: Stop, pulse: Pulse) -> None:
+        # A session of its own: a statement that takes long must not hold up the renewal of the lease.
+        async with self._store.session() as session, self._broker.publisher() as publisher:
+            pulse.establish()
+            leader = _Leader(self._store.stream, session, publisher, lead, self._settings, self._report)
+            await leader.run(stop, pulse)
 
     async def _wait_for_lead(self, session: _Session, stop: Stop, pulse: Pulse) -> Lead | None:
         is_standing_by = False

@@ -48,6 +48,6 @@ begin
 end
 $$;
 comment on function outbox.take_lead is
-    'Raises the epoch of a stream and returns its cursor. To be called by the session that holds the stream''s advisory lock. OB002: the cursor does not belong to this server. OB003: a standby. OB004: no such stream. Touches outbox.cursor (one row).';
+    'Raises the epoch of a stream and returns its cursor. To be called by try_lead, which decides who may. OB002: the cursor does not belong to this server. OB003: a standby. OB004: no such stream. Touches outbox.cursor (one row).';
 revoke all on function outbox.take_lead from public;
 grant execute on function outbox.take_lead to outbox_relay;

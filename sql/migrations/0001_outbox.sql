@@ -60,6 +60,7 @@ create table outbox.cursor (
     system_identifier bigint,
     timeline          text,
     saved_at          timestamptz not null default now(),
+    leased_until      timestamptz not null default '-infinity',
     constraint cursor_position_belongs_to_a_batch
         check (current is not null or position = 0)
 ) with (fillfactor = 50);
@@ -70,6 +71,8 @@ comment on column outbox.cursor.epoch is
     'Raised by every relay that takes the lead; a save that carries an older epoch is refused.';
 comment on column outbox.cursor.system_identifier is
     'The cluster whose transaction ids the cursor speaks of.';
+comment on column outbox.cursor.leased_until is
+    'The leader renews it while it lives. Whoever finds it in the past may take the lead, also from a session that is still there.';
 insert into outbox.cursor (stream) values ('outbox.event');
 
 create table outbox.rejected (

@@ -90,6 +90,8 @@ async def test_a_writer_can_do_nothing_else(database: Database) -> None:
         "insert into outbox.rejected (sequence, event_id, type, reason) values (1, gen_random_uuid(), 'a', 'b')",
         "select 1 from outbox_meta.installed",
         "select * from outbox.take_lead('outbox.event')",
+        "select * from outbox.try_lead('outbox.event', 1, 1)",
+        "select * from outbox.renew_lead('outbox.event', 0, 1)",
         "select * from inbox.status(1)",
     ]
     assert await allowed(database, "outbox_writer", statements) == []
@@ -146,7 +148,7 @@ async def test_a_consumer_needs_no_more_than_its_role(cli: Cli, database: Databa
     [
         ("outbox_relay", EMIT, "function emit", "next step: grant outbox_writer to this user"),
         ("outbox_adapter", EMIT, "schema outbox", "next step: grant outbox_writer to this user"),
-        ("outbox_writer", DRAIN, "function take_lead", TO_PUBLISH_OR_CONSUME),
+        ("outbox_writer", DRAIN, "function try_lead", TO_PUBLISH_OR_CONSUME),
         ("outbox_adapter", DRAIN, "schema outbox", TO_PUBLISH_OR_CONSUME),
         ("outbox_relay", ("consume",), "schema inbox", TO_PUBLISH_OR_CONSUME),
         (
