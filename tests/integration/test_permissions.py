@@ -66,7 +66,9 @@ async def test_a_writer_can_emit_by_insert_by_function_and_by_command(cli: Cli, 
             await writer.execute(
                 "insert into outbox.event (type, version, key, payload, headers) values ('a', 2, 'k', '1', '{}')"
             )
-            by_function = await writer.fetchval("select outbox.emit('b', null, '2', ordered => true)")
+            by_function = await writer.fetchval(
+                "select outbox.emit('b', null, '2', ordered => true, idempotency_key => 'once')"
+            )
         by_command = await replace(cli, pg_url=url)(*EMIT)
 
     rows = await database.rows("select type, event_id::text from outbox.event order by id")
@@ -82,9 +84,16 @@ async def test_a_writer_can_do_nothing_else(database: Database) -> None:
         "insert into outbox.event (tx, type, payload) values ('1', 'a', '1')",
         "insert into outbox.event (event_id, type, payload) values (gen_random_uuid(), 'a', '1')",
         "insert into outbox.event (created_at, type, payload) values (now(), 'a', '1')",
+        "insert into outbox.event (payload_bytes, type, payload) values (default, 'a', '1')",
         "update outbox.event set type = 'b'",
         "delete from outbox.event",
         "truncate outbox.event",
+        "select 1 from outbox.emitted",
+        "insert into outbox.emitted (idempotency_key, event_id, body_sha256) values ('k', gen_random_uuid(), '')",
+        "delete from outbox.emitted",
+        "select outbox.prune_emitted('1 day')",
+        "select outbox.lock_keys('{k}')",
+        "select outbox.capture_order(1, '{a}', 0, 0)",
         "select 1 from outbox.cursor",
         "update outbox.cursor set position = 0",
         "insert into outbox.rejected (sequence, event_id, type, reason) values (1, gen_random_uuid(), 'a', 'b')",
@@ -105,6 +114,8 @@ async def test_a_relay_can_change_no_event(database: Database) -> None:
         "delete from outbox.rejected",
         "delete from outbox.cursor",
         "select outbox.emit('a', 'k', '1')",
+        "delete from outbox.emitted",
+        "select outbox.capture('outbox.event', 'a', 'id')",
         "select 1 from inbox.delivery",
     ]
     assert await allowed(database, "outbox_relay", statements) == []
