@@ -75,7 +75,7 @@ def write_json(results: Sequence[Result], path: Path) -> None:
 
 def show(results: Sequence[Result], console: Console) -> None:
     """Show the table, then what failed and what was skipped, each with its reason."""
-    table = Table(box=None, padding=(0, 1))
+    table = Table(box=None, padding=(0, 1, 0, 0))
     for heading in ("combination", "PostgreSQL", "RabbitMQ", "result"):
         table.add_column(heading, no_wrap=True)
     for heading in ("passed", "failed", "skipped", "seconds"):

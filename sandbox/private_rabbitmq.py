@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from sandbox.binaries import rabbitmq_root
 from sandbox.errors import SandboxError
 from sandbox.ports import LOOPBACK, free_ports
 from sandbox.privileges import give, write_private
@@ -57,10 +58,11 @@ class Ports(NamedTuple):
 class PrivateRabbitMQ:
     """One node; it keeps ports and data over stop, kill and start."""
 
-    def __init__(self, scripts: Path, *, watchdog: Watchdog, system: System | None = None, settings: str = "") -> None:
+    def __init__(self, scripts: Path, *, watchdog: Watchdog, settings: str = "") -> None:
         """Prepare a node; ``settings`` are more lines for its rabbitmq.conf."""
         self._scripts = scripts
-        self._system = system or System()
+        # Whoever found the scripts was led there by the same variable.
+        self._system = System(rabbitmq_root())
         self._settings = settings
         self._shared_folder = watchdog.folder
         self._folder = watchdog.folder / "rabbitmq"

@@ -15,13 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import assert_never
 
-from sandbox.binaries import find_postgres, find_rabbitmq, has_compose, rabbitmq_root
+from sandbox.binaries import find_postgres, find_rabbitmq, has_compose
 from sandbox.compose import ComposeProject
 from sandbox.errors import SandboxError
 from sandbox.private_postgres import PrivatePostgres
 from sandbox.private_rabbitmq import PrivateRabbitMQ
 from sandbox.sources import Absent, Given, Local, choose
-from sandbox.system import System
 from sandbox.watchdog import Watchdog
 
 PG_URL_VARIABLE = "OUTBOX_PG_URL"
@@ -106,7 +105,7 @@ def _start_rabbitmq(watchdog: Watchdog) -> tuple[str, str | None, PrivateRabbitM
         case Given(url):
             return url, os.environ.get(MANAGEMENT_URL_VARIABLE), None
         case Local(programs):
-            server = PrivateRabbitMQ(programs, watchdog=watchdog, system=System(rabbitmq_root()))
+            server = PrivateRabbitMQ(programs, watchdog=watchdog)
             server.start()
             return server.url, server.management_url, server
         case Absent():
