@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from sandbox import matrix, system
-from sandbox.binaries import find_postgres, find_rabbitmq
+from sandbox.binaries import PROJECT, find_postgres, find_rabbitmq
 from sandbox.cache import cache_folder, cached
 from sandbox.errors import SandboxError
 from sandbox.matrix import COMBINATIONS, Combination, chosen, main
@@ -40,6 +41,17 @@ def test_every_required_version_is_in_a_combination_and_both_newest_are_in_one()
     assert {one.rabbitmq for one in COMBINATIONS} == REQUIRED_RABBITMQ
     assert Combination(18, "4.0") in COMBINATIONS
     assert chosen([]) == list(COMBINATIONS)
+
+
+def test_the_readme_names_the_versions_that_are_tested() -> None:
+    def listed(versions: Iterable[object]) -> str:
+        *first, last = map(str, versions)
+        return f"{', '.join(first)} and {last}"
+
+    readme = " ".join((PROJECT / "README.md").read_text(encoding="utf-8").split())
+    postgres = listed(sorted({one.postgres for one in COMBINATIONS}))
+    rabbitmq = listed(sorted({one.rabbitmq for one in COMBINATIONS}, key=float))
+    assert f"Tested on PostgreSQL {postgres} with RabbitMQ {rabbitmq} (`make matrix`)" in readme
 
 
 def test_all_words_of_a_choice_have_to_fit_and_several_choices_add_up() -> None:
@@ -155,8 +167,7 @@ def test_what_a_killed_run_was_making_is_removed_by_the_next(cache: Path) -> Non
         "import sys, time; from sandbox.cache import cached\n"
         "cached('thing', lambda folder: ((folder / 'half').touch(), print('making', flush=True), time.sleep(60)))"
     )
-    project = Path(__file__).resolve().parents[2]
-    with subprocess.Popen([sys.executable, "-c", script], cwd=project, stdout=subprocess.PIPE, text=True) as killed:
+    with subprocess.Popen([sys.executable, "-c", script], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as killed:
         assert killed.stdout is not None
         assert killed.stdout.readline() == "making\n"
         os.kill(killed.pid, signal.SIGKILL)
