@@ -17,7 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from aio_pika.exceptions import PublishError
 
 from outbox.model.envelope import Envelope
-from outbox.model.errors import MessageTooLarge
+from outbox.model.errors import Unavailable
 from outbox.rabbitmq.publisher import RabbitBroker
 from outbox.rabbitmq.topology import FlowRoute, queues
 from sandbox.binaries import find_postgres, find_rabbitmq, postgres_major
@@ -221,14 +221,12 @@ async def test_4_takes_bodies_of_16_mib_and_3_of_128_whatever_the_headers_and_sa
         await it.publish([event(15 * MIB)])
         await it.publish([event(16 * MIB)])
         if version >= (4,):
-            with pytest.raises(MessageTooLarge) as refused:
+            with pytest.raises(Unavailable, match=f"messages of {16 * MIB} bytes at most"):
                 await it.publish([event(16 * MIB + 1)])
-            assert refused.value.max_bytes == 16 * MIB
         else:
             await it.publish([event(16 * MIB + 1)])
-            with pytest.raises(MessageTooLarge) as refused:
+            with pytest.raises(Unavailable, match=f"messages of {128 * MIB} bytes at most"):
                 await it.publish([event(128 * MIB + 1)])
-            assert refused.value.max_bytes == 128 * MIB
 
 
 async def test_the_broker_can_dead_letter_at_least_once(topology: Broker) -> None:
