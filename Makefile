@@ -9,7 +9,7 @@ PYTHON = $(shell for python in python3.13 python3.12 python3.11 python3; do \
 prepare = $(if $(PYTHON),$(PYTHON) -m sandbox.prepare --need $(1),\
 	echo 'error: no Python 3.11 or newer here; next step: install it (Debian: apt-get install python3 python3-venv)' >&2; exit 1)
 
-.PHONY: help demo test test-unit check fmt clean venv servers tests-prepared
+.PHONY: help demo test test-unit matrix check fmt clean venv servers tests-prepared
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: tests-prepared ## all tests
 
 test-unit: venv ## the tests that need no server
 	@$(BIN)/python -m pytest -q tests/unit
+
+matrix: servers ## the tests of relay, inbox and topology on several PostgreSQL and RabbitMQ versions (ONLY=pg18,rabbitmq4)
+	@$(BIN)/python -m sandbox.matrix $(if $(ONLY),--only $(ONLY))
 
 check: venv ## lint, format, types, imports, house rules
 	@$(BIN)/ruff check .

@@ -128,7 +128,7 @@ class Publisher:
 
     async def publish_dead(self, letters: Sequence[DeadLetter]) -> None:
         """Send the copies of dead deliveries and return when every one is confirmed and in its queue."""
-        await self._send_routed([_dead_message(letter) for letter in letters])
+        await self._send_routed([_dead_message(letter.fitting(self._limits.max_body_bytes)) for letter in letters])
 
     def _share(self, event_type: str, version: int) -> Shared:
         return Shared(shared_headers(event_type, version, source=self._source))
