@@ -114,6 +114,14 @@ class PublishingUnblocked:
 
 
 @dataclass(frozen=True, slots=True)
+class TopologyUnseen:
+    """The broker does not say whether something that we need is there."""
+
+    thing: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CursorSaved:
     """The cursor is in the database."""
 
@@ -199,6 +207,7 @@ Lifecycle = (
     | Unrouted
     | PublishingBlocked
     | PublishingUnblocked
+    | TopologyUnseen
     | CursorSaved
     | Accepted
     | LanesChanged

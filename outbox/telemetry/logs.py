@@ -113,6 +113,8 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.error("the broker takes nothing, it is out of memory or disk", broker=broker)
         case happened.PublishingUnblocked(broker, blocked_seconds):
             log.info("the broker takes messages again", broker=broker, blocked_seconds=round(blocked_seconds, 1))
+        case happened.TopologyUnseen(thing, reason):
+            log.warning("topology not seen", thing=thing, reason=reason)
         case happened.CursorSaved(stream, position):
             log.debug("cursor saved", stream=stream, position=position)
         case happened.Accepted(flow, accepted, duplicates, dead):
