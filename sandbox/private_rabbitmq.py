@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,8 +50,12 @@ class Ports(NamedTuple):
 class PrivateRabbitMQ:
     """One node; it keeps ports and data over stop, kill and start."""
 
-    def __init__(self, scripts: Path, *, watchdog: Watchdog) -> None:
+    def __init__(
+        self, scripts: Path, *, watchdog: Watchdog, more_configuration: str = "", more_plugins: Sequence[str] = ()
+    ) -> None:
         self._scripts = scripts
+        self._more_configuration = more_configuration
+        self._plugins = ("rabbitmq_management", *more_plugins)
         self._folder = watchdog.folder / "rabbitmq"
         self._epmd_folder = watchdog.folder / "epmd"
         self._node = f"sandbox-{secrets.token_hex(4)}@localhost"
@@ -171,12 +176,13 @@ class PrivateRabbitMQ:
         for folder in (self._folder, self._epmd_folder):
             folder.mkdir(mode=0o700)
             give(folder)
-        write_private(self._folder / "enabled_plugins", "[rabbitmq_management].\n")
+        write_private(self._folder / "enabled_plugins", f"[{','.join(self._plugins)}].\n")
         write_private(self._folder / ".erlang.cookie", secrets.token_hex(16)).chmod(0o400)
 
     def _environment(self) -> dict[str, str]:
         folder, ports = self._folder, self.ports
-        write_private(folder / "rabbitmq.conf", _CONFIGURATION.format(loopback=LOOPBACK, ports=ports))
+        configuration = _CONFIGURATION.format(loopback=LOOPBACK, ports=ports) + self._more_configuration
+        write_private(folder / "rabbitmq.conf", configuration)
         return {
             "PATH": str(Path(_epmd_binary()).parent) + ":/usr/sbin:/usr/bin:/sbin:/bin",
             "LC_ALL": "C.UTF-8",

@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 
+NO_TLS = "it does not speak TLS at this port"
 # How the versions of OpenSSL call an answer that is not TLS.
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 
@@ -42,10 +43,15 @@ def tls_problem(error: BaseException) -> str | None:
         if isinstance(one, ssl.SSLCertVerificationError) and message:
             return f"its certificate is not accepted: {message}"
         if isinstance(one, ssl.SSLError) and reason in _NOT_TLS:
-            return "it does not speak TLS at this port"
+            return NO_TLS
         if isinstance(one, ssl.SSLError) and reason in _ALERTS:
             return _ALERTS[reason]
     return None
+
+
+def was_cut_off(error: BaseException) -> bool:
+    """Say whether the other side cut the connection off."""
+    return any(isinstance(one, ConnectionResetError | BrokenPipeError | EOFError) for one in _with_causes(error))
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, ConnectionParamete
 from aio_pika.exceptions import AMQPError
 from yarl import URL
 
-from outbox.model.amqp_url import AmqpUrl
+from outbox.model.amqp_url import DEFAULT_PORTS, AmqpUrl
 from outbox.model.errors import Misconfigured, OutboxError, Unavailable
+from outbox.model.network import was_cut_off
 from outbox.rabbitmq.desired import Mode
 from outbox.rabbitmq.errors import Opening, opening_errors, rabbitmq_errors
 from outbox.rabbitmq.tls import Tls
@@ -24,6 +26,7 @@ from outbox.rabbitmq.version import BrokerVersion, supported
 # Closing waits for the broker's answer, which may never come.
 _CLOSE_SECONDS = 2.0
 _EXTERNAL = "external"
+_ALERT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +160,40 @@ async def _open_host(server: RabbitServer, url: AmqpUrl, host: str, name: str) -
     with opening_errors(opening):
         async with asyncio.timeout(server.connect_timeout_seconds):
             context = await asyncio.to_thread(tls.context) if url.is_encrypted else None
-            return await aio_pika.connect(
+            connection = _Connection(
                 target,
-                timeout=server.connect_timeout_seconds,
                 ssl_context=context,
                 client_properties={"connection_name": name},
-                connection_class=_Connection,
                 server_hostname=tls.server_name if url.is_encrypted else None,
             )
+            try:
+                await connection.connect(timeout=server.connect_timeout_seconds)
+            except BaseException as error:
+                # It has no transport, so this ends at once; unclosed, its finaliser would start a task of its own.
+                await connection.close()
+                if context is not None and was_cut_off(error):
+                    await _hear_alert(target, context, tls.server_name)
+                raise
+            return connection
+
+
+async def _hear_alert(target: URL, context: ssl.SSLContext, server_name: str | None) -> None:
+    """Raise what the broker has against our certificate, if it says so to a connection that sends nothing.
+
+    With TLS 1.3 it is told after we have begun to speak, and the reset that follows often overtakes the alert.
+
+    Raises:
+        SSLError: with the alert.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_ALERT_SECONDS):
+            reader, writer = await asyncio.open_connection(
+                target.host, target.port or DEFAULT_PORTS[target.scheme], ssl=context, server_hostname=server_name
+            )
+            try:
+                await reader.read(1)
+            finally:
+                writer.close()
 
 
 def _is_by_certificate(url: AmqpUrl, tls: Tls) -> bool:

@@ -27,7 +27,7 @@ REJECTED = "outbox.rejected"
 # Our own attempts decide, in PostgreSQL. The limit is set all the same, for the reasons above.
 _FLOW_DELIVERY_LIMIT = 1000
 # People look at these queues with "get and requeue", which counts as a delivery. Not -1: before 4.0 that is an error.
-_KEPT_DELIVERY_LIMIT = 1_000_000_000
+KEPT_DELIVERY_LIMIT = 1_000_000_000
 # Above what general policies of a broker usually have; of two with the same priority either may win.
 _POLICY_PRIORITY = 100
 
@@ -160,7 +160,7 @@ def _policies(flows: Sequence[FlowRoute], version: BrokerVersion) -> tuple[Polic
         "outbox-kept",
         r"^(dead\.[a-z][a-z0-9-]*|outbox\.(rejected|unrouted))$",
         version.policy_target,
-        {"delivery-limit": _KEPT_DELIVERY_LIMIT},
+        {"delivery-limit": KEPT_DELIVERY_LIMIT},
     )
     # One for each flow: the key that leads a dead letter to dead.<flow> is part of it, no policy can make it of the
     # queue's name, and as an argument RabbitMQ takes it only beside the exchange, which then no policy could change.
@@ -178,7 +178,7 @@ def _policies(flows: Sequence[FlowRoute], version: BrokerVersion) -> tuple[Polic
 
 def _kept(name: str, exchange: str, routing_key: str) -> QueueSpec:
     return QueueSpec(
-        name, exchange, (routing_key,), {"x-queue-type": "quorum"}, {"delivery-limit": _KEPT_DELIVERY_LIMIT}
+        name, exchange, (routing_key,), {"x-queue-type": "quorum"}, {"delivery-limit": KEPT_DELIVERY_LIMIT}
     )
 
 

@@ -18,7 +18,7 @@ from aio_pika.exceptions import (
 from aiormq.exceptions import ChannelAccessRefused, ConnectionNotAllowed, InvalidFrameError
 
 from outbox.model.errors import AccessRefused, Misconfigured, OutboxError, PublishNotConfirmed, Unavailable
-from outbox.model.network import network_reason, tls_problem
+from outbox.model.network import NO_TLS, network_reason, tls_problem
 from outbox.rabbitmq.tls import Tls
 
 _CHECK_EXTERNAL = (
@@ -50,7 +50,7 @@ def opening_errors(opening: Opening) -> Iterator[None]:
     except Unavailable as error:
         problem = tls_problem(error)
         if problem is not None:
-            raise Misconfigured(f"{opening.server}: {problem}", _tls_step(opening.tls)) from error
+            raise Misconfigured(f"{opening.server}: {problem}", _tls_step(problem, opening.tls)) from error
         if isinstance(error.__cause__, InvalidFrameError):
             # The broker answers "open this virtual host" with a close, and the library loses code and text of it.
             raise AccessRefused(f"{opening.server}: the virtual host was refused", _CHECK_VHOST) from error
@@ -61,10 +61,10 @@ def opening_errors(opening: Opening) -> Iterator[None]:
         raise
 
 
-def _tls_step(tls: Tls) -> str:
-    files = tls.files()
-    step = "check scheme (amqp:// or amqps://), host and port in rabbitmq.url"
-    return f"{step}, and {files}" if files else f"{step}; rabbitmq.tls names authority and client certificate"
+def _tls_step(problem: str, tls: Tls) -> str:
+    if problem == NO_TLS:
+        return "check scheme (amqp:// or amqps://), host and port in rabbitmq.url"
+    return f"check host and port in rabbitmq.url, and {tls.files()}"
 
 
 @contextmanager

@@ -41,12 +41,8 @@ class Tls:
 
     def files(self) -> str:
         """Return the files with their settings, for a next step."""
-        named = [
-            f"{_SETTING}.{name} ({path})"
-            for name, path in (("ca_file", self.ca_file), ("cert_file", self.cert_file))
-            if path is not None
-        ]
-        return " and ".join(named)
+        files = (("ca_file", self.ca_file), ("cert_file", self.cert_file))
+        return " and ".join(f"{_SETTING}.{name} ({path or 'not set'})" for name, path in files)
 
     def _trusting(self) -> ssl.SSLContext:
         try:

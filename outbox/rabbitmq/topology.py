@@ -16,6 +16,7 @@ from outbox.rabbitmq.connection import RabbitServer, open_channel
 from outbox.rabbitmq.desired import (
     DEAD,
     EVENTS,
+    KEPT_DELIVERY_LIMIT,
     REJECTED,
     UNROUTED,
     ExchangeSpec,
@@ -32,6 +33,7 @@ from outbox.rabbitmq.errors import rabbitmq_errors
 __all__ = [
     "DEAD",
     "EVENTS",
+    "KEPT_DELIVERY_LIMIT",
     "REJECTED",
     "UNROUTED",
     "FlowRoute",
