@@ -13,7 +13,9 @@ from aio_pika import Message
 from pamqp.commands import Basic
 
 from outbox.model.errors import ExitCode, Misconfigured
+from outbox.rabbitmq.apply import apply, check
 from outbox.rabbitmq.connection import RabbitServer, connect
+from outbox.rabbitmq.management import ManagementServer
 from outbox.rabbitmq.tls import Tls
 from sandbox.binaries import find_rabbitmq
 from sandbox.ports import free_ports
@@ -38,6 +40,11 @@ ssl_options.fail_if_no_peer_cert = true
 auth_mechanisms.1 = EXTERNAL
 auth_mechanisms.2 = PLAIN
 ssl_cert_login_from = common_name
+management.ssl.ip = 127.0.0.1
+management.ssl.port = {management_port}
+management.ssl.cacertfile = {ca}
+management.ssl.certfile = {server.cert}
+management.ssl.keyfile = {server.key}
 """
 
 
@@ -47,6 +54,7 @@ class TlsBroker:
 
     port: int
     plain_port: int
+    management_port: int
     authority: str
     foreign_authority: str
     user: Pair
@@ -68,7 +76,7 @@ def tls_broker() -> Iterator[TlsBroker]:
         pytest.skip("needs the programs of RabbitMQ")
     with Watchdog() as watchdog:
         ours, foreign = Authority(watchdog.folder / "tls"), Authority(watchdog.folder / "foreign")
-        server, (port,) = ours.issue("server", "127.0.0.1"), free_ports(1)
+        server, (port, management_port) = ours.issue("server", "127.0.0.1"), free_ports(2)
         pairs = (
             ours.issue(USER), ours.issue("nobody"), ours.issue("expired", is_expired=True), foreign.issue("stranger")
         )  # fmt: skip
@@ -76,12 +84,14 @@ def tls_broker() -> Iterator[TlsBroker]:
         broker = PrivateRabbitMQ(
             programs,
             watchdog=watchdog,
-            more_configuration=_CONFIGURATION.format(port=port, ca=ours.ca, server=server),
+            more_configuration=_CONFIGURATION.format(
+                port=port, management_port=management_port, ca=ours.ca, server=server
+            ),
             more_plugins=["rabbitmq_auth_mechanism_ssl"],
         )
         broker.start()
         asyncio.run(_make_user(broker.management_url))
-        yield TlsBroker(port, broker.ports.amqp, ours.ca, foreign.ca, *pairs)
+        yield TlsBroker(port, broker.ports.amqp, management_port, ours.ca, foreign.ca, *pairs)
 
 
 async def _make_user(management_url: str) -> None:
@@ -183,6 +193,18 @@ async def test_a_rotated_certificate_is_picked_up_by_the_next_connection(tls_bro
     assert "has expired" in await told(server)
     put(tls_broker.user)
     assert await is_logged_in_as(server, "guest")
+
+
+async def test_the_management_api_is_reached_over_tls_with_the_same_authority(tls_broker: TlsBroker) -> None:
+    server = tls_broker.server(tls_broker.tls(tls_broker.user))
+    api = ManagementServer.beside(server, f"https://127.0.0.1:{tls_broker.management_port}")
+    await apply(server, api, ())
+    _, verdict = await check(server, api, (), max_payload_bytes=1)
+    assert (verdict.deviations, verdict.unseen) == ((), ())
+
+    stranger = replace(api, tls=Tls(tls_broker.foreign_authority))
+    with pytest.raises(Misconfigured, match="its certificate is not accepted: self-signed certificate"):
+        await check(server, stranger, (), max_payload_bytes=1)
 
 
 async def test_a_process_publishes_over_tls_and_tells_a_wrong_file_by_name(
