@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 from aio_pika import Message
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import ChannelPreconditionFailed, DeliveryError
 
 from outbox.model.errors import AccessRefused, Misconfigured, Unavailable
 from outbox.rabbitmq.apply import check
@@ -105,6 +107,37 @@ async def test_check_names_everything_that_somebody_changed_by_hand(broker: Brok
         f"queue dead.{FLOW}: message-ttl 9",
         f"queue dead.{FLOW}: policy ttl",
     ]
+
+
+async def _is_pushed_back(channel: AbstractChannel) -> bool:
+    # The limit is soft: the queue takes a message or two more.
+    for _ in range(10):
+        try:
+            await channel.default_exchange.publish(Message(b"x", delivery_mode=2), "q")
+        except DeliveryError:
+            return True
+    return False
+
+
+async def test_the_broker_settles_arguments_and_policies_as_the_check_believes(broker: Broker) -> None:
+    policy = {"pattern": "^q$", "apply-to": "queues", "definition": {"overflow": "reject-publish", "delivery-limit": 1}}
+    await manage(management_of(broker), "PUT", f"/api/policies/{broker.vhost}/p", policy)
+    arguments = QUORUM | {"x-overflow": "drop-head", "x-max-length": 1, "x-delivery-limit": 1000}
+    async with broker.channel() as channel:
+        queue = await channel.declare_queue("q", durable=True, arguments=dict(arguments))
+        assert await _is_pushed_back(channel)
+        counts = []
+        while (message := await queue.get(fail=False)) is not None:
+            counts.append(message.headers.get("x-delivery-count", 0))
+            await message.reject(requeue=True)
+    assert max(counts) == 1, "the lower delivery limit acts"
+
+
+async def test_a_dead_letter_routing_key_is_no_argument_beside_a_policy_s_exchange(broker: Broker) -> None:
+    """Why each flow has a policy of its own."""
+    async with broker.channel() as channel:
+        with pytest.raises(ChannelPreconditionFailed, match="routing_key_but_no_dlx_defined"):
+            await channel.declare_queue("q", durable=True, arguments={**QUORUM, "x-dead-letter-routing-key": "a"})
 
 
 async def test_an_operator_s_policy_counts_as_well(broker: Broker) -> None:
