@@ -23,9 +23,11 @@ from outbox.postgres.connection import PostgresServer
 from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.outbox_store import OutboxStore
 from outbox.rabbitmq.connection import RabbitServer
+from outbox.rabbitmq.desired import FlowRoute, Mode
+from outbox.rabbitmq.management import ManagementServer
 from outbox.rabbitmq.publisher import RabbitBroker
 from outbox.rabbitmq.subscription import RabbitConsumer
-from outbox.rabbitmq.topology import FlowRoute
+from outbox.rabbitmq.tls import Tls
 from outbox.relay.loop import Relay, RelaySettings
 from outbox.relay.watch import Watch, WatchSettings
 from outbox.supervisor import Service, Supervisor
@@ -72,18 +74,34 @@ def direct_server(settings: Settings, *, name: str) -> PostgresServer:
 
 def rabbit_server(settings: Settings) -> RabbitServer:
     """Return where the broker is."""
+    rabbitmq = settings.rabbitmq
     return RabbitServer(
-        settings.rabbitmq.url.get_secret_value(),
+        rabbitmq.url.get_secret_value(),
         # The protocol has whole seconds; a shorter one than asked for would cut healthy connections.
-        math.ceil(settings.rabbitmq.heartbeat),
-        settings.rabbitmq.connect_timeout,
-        settings.rabbitmq.confirm_timeout,
+        math.ceil(rabbitmq.heartbeat),
+        rabbitmq.connect_timeout,
+        rabbitmq.confirm_timeout,
+        None if rabbitmq.tls is None else Tls(**rabbitmq.tls.model_dump()),
+        Mode(rabbitmq.topology),
     )
+
+
+def management_server(settings: Settings) -> ManagementServer | None:
+    """Return where the management API is, if the settings say so."""
+    url = settings.rabbitmq.management_url
+    return None if url is None else ManagementServer.beside(rabbit_server(settings), url.get_secret_value())
 
 
 def routes(settings: Settings) -> tuple[FlowRoute, ...]:
     """Return which events reach which flow."""
     return tuple(FlowRoute(name, flow.events) for name, flow in settings.flows.items())
+
+
+def _routes_of(settings: Settings, flow: str | None) -> tuple[FlowRoute, ...]:
+    """Return what a process sees to: everything where it declares, else what it touches itself."""
+    if Mode(settings.rabbitmq.topology) is Mode.ARGUMENTS:
+        return routes(settings)
+    return tuple(route for route in routes(settings) if route.flow == flow)
 
 
 class App:
@@ -131,7 +149,7 @@ class App:
         relay = self._settings.relay
         return Relay(
             self._outbox("outbox-relay"),
-            self._broker("outbox-relay"),
+            self._broker("outbox-relay", None),
             RelaySettings(
                 limits=self._limits(),
                 poll_busy_seconds=relay.poll_busy,
@@ -194,26 +212,27 @@ class App:
             store,
             RabbitConsumer(
                 rabbit_server(settings),
-                routes(settings),
+                _routes_of(settings, name),
                 prefetch=settings.rabbitmq.prefetch,
                 name="outbox-consume",
+                report=self._report,
             ),
             lanes=LANES_PER_FLOW,
             max_batch=settings.inbox.accept_batch,
             report=self._report,
             on_accepted=applier.wake,
         )
-        dead = DeadLetterPublisher(name, store, self._broker(f"outbox-dead {name}"), ownership, self._report)
+        dead = DeadLetterPublisher(name, store, self._broker(f"outbox-dead {name}", name), ownership, self._report)
         return [
             Service(f"accept {name}", acceptor.run),
             Service(f"apply {name}", applier.run),
             Service(f"dead letters {name}", dead.run),
         ]
 
-    def _broker(self, name: str) -> RabbitBroker:
+    def _broker(self, name: str, flow: str | None) -> RabbitBroker:
         return RabbitBroker(
             rabbit_server(self._settings),
-            routes(self._settings),
+            _routes_of(self._settings, flow),
             source=self._settings.relay.source,
             name=name,
             report=self._report,

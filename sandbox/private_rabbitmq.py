@@ -4,6 +4,7 @@ import secrets
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,12 +59,15 @@ class Ports(NamedTuple):
 class PrivateRabbitMQ:
     """One node; it keeps ports and data over stop, kill and start."""
 
-    def __init__(self, scripts: Path, *, watchdog: Watchdog, settings: str = "") -> None:
+    def __init__(
+        self, scripts: Path, *, watchdog: Watchdog, settings: str = "", more_plugins: Sequence[str] = ()
+    ) -> None:
         """Prepare a node; ``settings`` are more lines for its rabbitmq.conf."""
         self._scripts = scripts
         # Whoever found the scripts was led there by the same variable.
         self._system = System(rabbitmq_root())
         self._settings = settings
+        self._plugins = ("rabbitmq_management", *more_plugins)
         self._shared_folder = watchdog.folder
         self._folder = watchdog.folder / "rabbitmq"
         self._epmd_folder = watchdog.folder / "epmd"
@@ -196,7 +200,7 @@ class PrivateRabbitMQ:
         for folder in (self._folder, self._epmd_folder):
             folder.mkdir(mode=0o700)
             give(folder)
-        write_private(self._folder / "enabled_plugins", "[rabbitmq_management].\n")
+        write_private(self._folder / "enabled_plugins", f"[{','.join(self._plugins)}].\n")
         write_private(self._folder / ".erlang.cookie", secrets.token_hex(16)).chmod(0o400)
 
     def _environment(self) -> dict[str, str]:

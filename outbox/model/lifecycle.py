@@ -122,6 +122,14 @@ class PublishingRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class TopologyUnseen:
+    """The broker does not say whether something that we need is there."""
+
+    thing: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SendingAgain:
     """Pages were under way when the connection failed: their events may arrive twice, with the same ids."""
 
@@ -240,6 +248,7 @@ Lifecycle = (
     | SendingAgain
     | StreamObserved
     | Stalled
+    | TopologyUnseen
     | CursorSaved
     | Accepted
     | LanesChanged

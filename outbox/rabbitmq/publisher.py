@@ -29,7 +29,7 @@ from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
 from outbox.rabbitmq.plain import PlainSender
 from outbox.rabbitmq.size_limits import SizeLimits
-from outbox.rabbitmq.topology import DEAD, EVENTS, REJECTED, UNROUTED, FlowRoute, declare
+from outbox.rabbitmq.topology import DEAD, EVENTS, REJECTED, UNROUTED, FlowRoute, ensure
 from outbox.rabbitmq.wire import Outgoing, Shared
 
 PublisherKind = Literal["batched", "plain"]
@@ -218,9 +218,9 @@ class RabbitBroker:
 
     @asynccontextmanager
     async def publisher(self) -> AsyncIterator[Publisher]:
-        """Connect, declare the topology, and give a publisher for the length of the block."""
+        """Connect, make sure of the topology, and give a publisher for the length of the block."""
         async with connect(self._server, name=self._name) as connection:
-            await declare(connection, str(self._server), self._flows)
+            await ensure(connection, self._server, self._flows, self._report)
             with rabbitmq_errors(str(self._server)):
                 async with asyncio.timeout(self._server.connect_timeout_seconds):
                     sender = await self._sender(connection)

@@ -127,6 +127,8 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
                 still_seconds=round(still_seconds),
                 oldest_age_seconds=round(oldest_age_seconds),
             )
+        case happened.TopologyUnseen(thing, reason):
+            log.warning("topology not seen", thing=thing, reason=reason)
         case happened.CursorSaved(stream, position):
             log.debug("cursor saved", stream=stream, position=position)
         case happened.Accepted(flow, accepted, duplicates, dead):

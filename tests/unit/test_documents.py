@@ -53,7 +53,7 @@ def test_the_readme_lists_every_exit_code() -> None:
 
 
 def test_the_readme_lists_every_command() -> None:
-    commands = {command.name for command in app.registered_commands}
+    commands = {command.name for command in (*app.registered_commands, *app.registered_groups)}
     listed = " ".join(_code(_column(README, "command")))
     assert all(command is not None and re.search(rf"\b{command}\b", listed) for command in commands)
 
