@@ -20,14 +20,17 @@ from outbox.model.adapter import Adapter
 from outbox.model.cursor import PageLimits
 from outbox.model.errors import ExitCode, Misconfigured
 from outbox.model.lifecycle import Lifecycle, Report
+from outbox.model.partitions import Retention
 from outbox.postgres.connection import PostgresServer
 from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.outbox_store import OutboxStore
+from outbox.postgres.partition_store import PartitionStore
 from outbox.rabbitmq.connection import RabbitServer
 from outbox.rabbitmq.publisher import RabbitBroker
 from outbox.rabbitmq.subscription import RabbitConsumer
 from outbox.rabbitmq.topology import FlowRoute
 from outbox.relay.loop import Relay, RelaySettings
+from outbox.relay.partitions import PartitionKeeper
 from outbox.supervisor import Service, Supervisor
 from outbox.telemetry.logs import LifecycleLog
 from outbox.telemetry.metrics import Metrics
@@ -73,6 +76,12 @@ def rabbit_server(settings: Settings) -> RabbitServer:
     )
 
 
+def retention(settings: Settings) -> Retention:
+    """Return how long published events stay."""
+    chosen = settings.retention
+    return Retention(chosen.keep, chosen.partition_every, chosen.ahead)
+
+
 def routes(settings: Settings) -> tuple[FlowRoute, ...]:
     """Return which events reach which flow."""
     return tuple(FlowRoute(name, flow.events) for name, flow in settings.flows.items())
@@ -92,6 +101,8 @@ class App:
         services: list[Service] = []
         if roles.is_relay:
             services.append(Service("relay", self._relay().run, ends_process=roles.is_draining))
+            if not roles.is_draining:
+                services.append(Service("partitions", self._keeper().run))
         if roles.is_consumer:
             for name, flow in settings.flows.items():
                 services += self._flow(name, flow)
@@ -124,6 +135,14 @@ class App:
                 is_draining=self._roles.is_draining,
             ),
             self._report,
+        )
+
+    def _keeper(self) -> PartitionKeeper:
+        return PartitionKeeper(
+            PartitionStore(postgres_server(self._settings, name="outbox-partitions"), stream=STREAM),
+            retention(self._settings),
+            check_every_seconds=self._settings.retention.check_every,
+            report=self._report,
         )
 
     def _flow(self, name: str, flow: Flow) -> list[Service]:

@@ -70,7 +70,7 @@ class LifecycleLog:
         _write(self._log, event)
 
 
-def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None:  # noqa: C901, PLR0912 - one flat case for each event
+def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat case for each event
     match event:
         case happened.ServiceStarted(service):
             log.info("service started", service=service)
@@ -115,6 +115,19 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.info("the broker takes messages again", broker=broker, blocked_seconds=round(blocked_seconds, 1))
         case happened.CursorSaved(stream, position):
             log.debug("cursor saved", stream=stream, position=position)
+        case happened.PartitionChanged(stream, partition, change, size_bytes):
+            log.info("partition", stream=stream, partition=partition, change=change, size_bytes=size_bytes)
+        case happened.PartitionPostponed(stream, partition, change, reason):
+            log.warning("partition postponed", stream=stream, partition=partition, change=change, reason=reason)
+        case happened.PartitionsSeen(stream, ahead, oldest_age_seconds, is_default_used):
+            write = log.error if is_default_used else log.debug
+            write(
+                "partitions",
+                stream=stream,
+                ahead=ahead,
+                oldest_age_seconds=round(oldest_age_seconds),
+                is_default_used=is_default_used,
+            )
         case happened.Accepted(flow, accepted, duplicates, dead):
             write = log.warning if dead else log.debug
             write("accepted", flow=flow, accepted=accepted, duplicates=duplicates, dead=dead)

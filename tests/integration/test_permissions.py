@@ -91,6 +91,10 @@ async def test_a_writer_can_do_nothing_else(database: Database) -> None:
         "select 1 from outbox_meta.installed",
         "select * from outbox.take_lead('outbox.event')",
         "select * from inbox.status(1)",
+        "insert into outbox.event_p0 (type, payload) values ('a', '1')",
+        "select * from outbox.partitions()",
+        "select * from outbox.empty_partitions('0 s')",
+        "select nextval('outbox.event_id_seq')",
     ]
     assert await allowed(database, "outbox_writer", statements) == []
 
@@ -103,6 +107,10 @@ async def test_a_relay_can_change_no_event(database: Database) -> None:
         "delete from outbox.rejected",
         "delete from outbox.cursor",
         "select outbox.emit('a', 'k', '1')",
+        "truncate outbox.event_p0",
+        "drop table outbox.event_p0",
+        "update outbox.partition set sealed_by = '1'",
+        "select setval('outbox.event_id_seq', 1)",
         "select 1 from inbox.delivery",
     ]
     assert await allowed(database, "outbox_relay", statements) == []
