@@ -8,6 +8,7 @@ as $$
 declare
     next_id constant bigint      := outbox.begin_upkeep();
     day     constant timestamptz := date_bin(every, clock_timestamp(), timestamptz '2000-01-01 00:00:00+00');
+    -- Looked at with the upkeep's lock held: every attachment has been told to all sessions by then.
     writers constant text[]      := array(
         select distinct l.virtualtransaction
           from pg_locks l
