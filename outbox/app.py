@@ -19,9 +19,11 @@ from outbox.model.adapter import Adapter
 from outbox.model.cursor import PageLimits
 from outbox.model.errors import ExitCode, Misconfigured
 from outbox.model.lifecycle import Lifecycle, Report
+from outbox.model.partitions import Retention
 from outbox.postgres.connection import PostgresServer
 from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.outbox_store import OutboxStore
+from outbox.postgres.partition_store import PartitionStore
 from outbox.rabbitmq.connection import RabbitServer
 from outbox.rabbitmq.desired import FlowRoute, Mode
 from outbox.rabbitmq.management import ManagementServer
@@ -29,6 +31,7 @@ from outbox.rabbitmq.publisher import RabbitBroker
 from outbox.rabbitmq.subscription import RabbitConsumer
 from outbox.rabbitmq.tls import Tls
 from outbox.relay.loop import Relay, RelaySettings
+from outbox.relay.partitions import PartitionKeeper
 from outbox.relay.watch import Watch, WatchSettings
 from outbox.supervisor import Service, Supervisor
 from outbox.telemetry.logs import LifecycleLog
@@ -92,6 +95,12 @@ def management_server(settings: Settings) -> ManagementServer | None:
     return None if url is None else ManagementServer.beside(rabbit_server(settings), url.get_secret_value())
 
 
+def retention(settings: Settings) -> Retention:
+    """Return how long published events stay."""
+    chosen = settings.retention
+    return Retention(chosen.keep, chosen.partition_every, chosen.ahead)
+
+
 def routes(settings: Settings) -> tuple[FlowRoute, ...]:
     """Return which events reach which flow."""
     return tuple(FlowRoute(name, flow.events) for name, flow in settings.flows.items())
@@ -124,6 +133,7 @@ class App:
                 self._listeners.append(watch.hear)
                 self.admin.needs(lambda: not watch.is_stalled, "events wait and nothing is published")
                 services.append(Service("watch", watch.run))
+                services.append(Service("partitions", self._keeper().run))
         if roles.is_consumer:
             for name, flow in settings.flows.items():
                 services += self._flow(name, flow)
@@ -182,6 +192,14 @@ class App:
     def _limits(self) -> PageLimits:
         relay = self._settings.relay
         return PageLimits(relay.page_events, relay.page_bytes, self._settings.rabbitmq.max_payload_bytes)
+
+    def _keeper(self) -> PartitionKeeper:
+        return PartitionKeeper(
+            PartitionStore(postgres_server(self._settings, name="outbox-partitions"), stream=STREAM),
+            retention(self._settings),
+            check_every_seconds=self._settings.retention.check_every,
+            report=self._report,
+        )
 
     def _flow(self, name: str, flow: Flow) -> list[Service]:
         settings = self._settings

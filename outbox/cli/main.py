@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from outbox.cli import database, inspect, processes, topology
+from outbox.cli import database, inspect, partitions, processes, topology
 from outbox.model.errors import ExitCode
 
 # A line break inside a paragraph would stay one, wherever the terminal wraps.
@@ -33,6 +33,7 @@ database.add_to(app)
 processes.add_to(app)
 inspect.add_to(app)
 topology.add_to(app)
+partitions.add_to(app)
 
 
 def main() -> None:

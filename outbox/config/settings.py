@@ -34,6 +34,7 @@ __all__ = [
     "PostgresSettings",
     "RabbitmqSettings",
     "RelaySettings",
+    "RetentionSettings",
     "Retry",
     "Settings",
     "TlsSettings",
@@ -141,6 +142,21 @@ class RelaySettings(Strict):
         return self
 
 
+class RetentionSettings(Strict):
+    """How long published events stay in the database."""
+
+    keep: Annotated[
+        Seconds,
+        Field(gt=0, le=3650 * DAY_SECONDS, description="How long a partition stays after its last event, at least."),
+    ] = 30 * DAY_SECONDS
+    partition_every: Annotated[
+        Seconds,
+        Field(ge=1, le=366 * DAY_SECONDS, description="How often a new partition is begun, counted in UTC."),
+    ] = float(DAY_SECONDS)
+    ahead: Annotated[int, Field(ge=1, le=100, description="Partitions that are there before they are needed.")] = 3
+    check_every: Annotated[Seconds, Field(gt=0, le=120, description="Pause between two looks at what is due.")] = 60.0
+
+
 class InboxSettings(Strict):
     """How deliveries are taken and applied."""
 
@@ -178,6 +194,9 @@ class Settings(Strict):
     postgres: Annotated[PostgresSettings, Field(description="The database with the outbox and the inbox.")]
     rabbitmq: Annotated[RabbitmqSettings, Field(description="The broker.")]
     relay: Annotated[RelaySettings, Field(description="How events leave the outbox.")] = RelaySettings()
+    retention: Annotated[RetentionSettings, Field(description="How long published events stay in the database.")] = (
+        RetentionSettings()
+    )
     inbox: Annotated[InboxSettings, Field(description="How deliveries are taken and applied.")] = InboxSettings()
     http: Annotated[HttpSettings, Field(description="Where health, metrics and the API are served.")] = HttpSettings()
     log: Annotated[LogSettings, Field(description="What is logged, and how it looks.")] = LogSettings()

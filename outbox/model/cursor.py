@@ -47,16 +47,24 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A range of visibility to be published. ``low`` and ``high`` bound the ids of new transactions, if any."""
+    """A range of visibility to be published. ``low`` and ``high`` bound the ids of new transactions, if any.
+
+    ``floor``: no smaller id can be in the batch, and partitions below it are not looked at.
+    """
 
     current: str
     stragglers: str
     low: int | None
     high: int | None
+    floor: int = 0
 
     def is_empty(self) -> bool:
         """Say whether nothing has become visible."""
         return self.low is None and self.stragglers == "{}"
+
+    def start(self, position: int) -> int:
+        """Return the id behind which reading goes on when everything up to this position is published."""
+        return max(position, self.floor - 1)
 
 
 @dataclass(frozen=True, slots=True)

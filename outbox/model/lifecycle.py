@@ -230,6 +230,36 @@ class DeadLetterPublished:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class PartitionChanged:
+    """A partition of the outbox table was created, opened, closed, emptied or dropped."""
+
+    stream: str
+    partition: str
+    change: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionPostponed:
+    """A change of a partition has to wait; nothing else waits for it."""
+
+    stream: str
+    partition: str
+    change: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionsSeen:
+    """How the partitions stand after a round of upkeep."""
+
+    stream: str
+    ahead: int
+    oldest_age_seconds: float
+    is_default_used: bool
+
+
 Lifecycle = (
     ServiceStarted
     | ServiceWaiting
@@ -250,6 +280,9 @@ Lifecycle = (
     | Stalled
     | TopologyUnseen
     | CursorSaved
+    | PartitionChanged
+    | PartitionPostponed
+    | PartitionsSeen
     | Accepted
     | LanesChanged
     | AttemptEnded

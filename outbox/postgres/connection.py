@@ -136,6 +136,9 @@ async def _log_in(server: PostgresServer, host: Host, *, is_pooled: bool) -> Con
             server_settings=settings if is_pooled else {**settings, **PROMPT.postgres_settings()},
             statement_cache_size=0 if is_pooled else _CACHED_STATEMENTS,
         )
+    except OSError:
+        # A refused certificate is one, and a ValueError as well.
+        raise
     except (ValueError, asyncpg.ClientConfigurationError) as error:
         raise _not_a_url(server) from error
     _keep_alive(connection)

@@ -84,7 +84,7 @@ class OutboxSession:
             )
         if row is None:
             raise LookupError("outbox.begin_batch returned no row")
-        return Batch(row["current"], row["stragglers"], row["low"], row["high"])
+        return Batch(row["current"], row["stragglers"], row["low"], row["high"], row["floor"])
 
     async def read_page(self, cursor: Cursor, batch: Batch, after: int) -> Page:
         """Return the next events of the batch after this id; no events means the batch is at its end."""

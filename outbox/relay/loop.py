@@ -179,8 +179,9 @@ class _Leader:
         self._cursor = lead.cursor
         self._saved = lead.cursor
         self._saved_at = time.monotonic()
-        self._has_published_since_save = False
         self._under_way: deque[tuple[Page, asyncio.Task[_Sent]]] = deque()
+        self._is_worth_saving = False
+        self._floor = 0
 
     async def run(self, stop: Stop, pulse: Pulse) -> None:
         try:
@@ -200,6 +201,10 @@ class _Leader:
             pulse.beat()
             batch = await self._session.begin_batch(self._cursor)
             self._cursor = self._cursor.begun(batch.current)
+            if batch.floor > self._floor:
+                # A partition is passed, also while nothing is published; its retention waits for the saved cursor.
+                self._floor = batch.floor
+                self._is_worth_saving = True
             if batch.is_empty():
                 self._cursor = self._cursor.finished()
                 self._report(CaughtUp(self._stream))
@@ -214,7 +219,7 @@ class _Leader:
 
     async def _publish(self, batch: Batch, stop: Stop, pulse: Pulse) -> None:
         """Publish one batch; the next page is read while the last ones are being confirmed."""
-        after = self._cursor.position
+        after = batch.start(self._cursor.position)
         is_complete = False
         under_way = self._under_way
         async with asyncio.TaskGroup() as group:
@@ -253,7 +258,7 @@ class _Leader:
             self._report(EventRejected(self._stream, event.message_id, event.sequence, event.reason))
         self._under_way.popleft()
         self._cursor = self._cursor.advanced(page.last_sequence())
-        self._has_published_since_save = True
+        self._is_worth_saving = True
         self._report(
             PagePublished(
                 self._stream,
@@ -266,7 +271,7 @@ class _Leader:
         await self._save_when_due()
 
     async def _save_when_due(self) -> None:
-        if self._has_published_since_save and (time.monotonic() - self._saved_at >= self._settings.save_every_seconds):
+        if self._is_worth_saving and (time.monotonic() - self._saved_at >= self._settings.save_every_seconds):
             await self._save()
 
     async def _save_changes(self) -> None:
@@ -278,5 +283,5 @@ class _Leader:
         await self._session.save(self._lead, cursor)
         self._saved = cursor
         self._saved_at = time.monotonic()
-        self._has_published_since_save = False
+        self._is_worth_saving = False
         self._report(CursorSaved(self._stream, cursor.position))

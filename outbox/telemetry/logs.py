@@ -131,6 +131,19 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.warning("topology not seen", thing=thing, reason=reason)
         case happened.CursorSaved(stream, position):
             log.debug("cursor saved", stream=stream, position=position)
+        case happened.PartitionChanged(stream, partition, change, size_bytes):
+            log.info("partition", stream=stream, partition=partition, change=change, size_bytes=size_bytes)
+        case happened.PartitionPostponed(stream, partition, change, reason):
+            log.warning("partition postponed", stream=stream, partition=partition, change=change, reason=reason)
+        case happened.PartitionsSeen(stream, ahead, oldest_age_seconds, is_default_used):
+            write = log.error if is_default_used else log.debug
+            write(
+                "partitions",
+                stream=stream,
+                ahead=ahead,
+                oldest_age_seconds=round(oldest_age_seconds),
+                is_default_used=is_default_used,
+            )
         case happened.Accepted(flow, accepted, duplicates, dead):
             write = log.warning if dead else log.debug
             write("accepted", flow=flow, accepted=accepted, duplicates=duplicates, dead=dead)

@@ -50,6 +50,17 @@ class Metrics:
         self._rejected = Counter(
             "outbox_rejected_events", "Events that cannot become a message.", ["stream"], registry=registry
         )
+        self._partitions_ahead = Gauge(
+            "outbox_partitions_ahead", "Partitions that wait for their first event.", ["stream"], registry=registry
+        )
+        self._oldest_partition = Gauge(
+            "outbox_oldest_partition_age_seconds", "Age of the oldest partition that holds events.", ["stream"],
+            registry=registry,
+        )  # fmt: skip
+        self._default_used = Gauge(
+            "outbox_default_partition_used", "1 while events are in the partition of last resort.", ["stream"],
+            registry=registry,
+        )  # fmt: skip
         self._unrouted = Counter("outbox_unrouted_events", "Events that nobody has bound.", registry=registry)
         self._confirm = Histogram(
             "outbox_confirm_duration_seconds", "From sending a page to its last confirm.", ["stream"],
@@ -116,6 +127,10 @@ class Metrics:
                 self._rejected.labels(event.stream).inc()
             case happened.Unrouted():
                 self._unrouted.inc()
+            case happened.PartitionsSeen():
+                self._partitions_ahead.labels(event.stream).set(event.ahead)
+                self._oldest_partition.labels(event.stream).set(event.oldest_age_seconds)
+                self._default_used.labels(event.stream).set(event.is_default_used)
             case happened.Accepted():
                 self._accepted.labels(event.flow).inc(event.accepted)
                 self._duplicates.labels(event.flow).inc(event.duplicates)

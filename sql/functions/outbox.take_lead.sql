@@ -2,6 +2,10 @@ create or replace function outbox.take_lead(wanted_stream text)
 returns table (epoch bigint, previous text, current text, "position" bigint, timeline_changed_from text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -34,7 +38,11 @@ begin
             using errcode = 'OB002';
     end if;
     -- Compared with the snapshot of this very statement: whoever commits after an earlier one would look "ahead".
-    if exists (select from outbox.event e where e.tx >= pg_snapshot_xmax(pg_current_snapshot())) then
+    if (select e.tx
+          from outbox.event e
+         where e.tx >= pg_snapshot_xmax(pg_current_snapshot())
+         order by e.tx
+         limit 1) is not null then
         raise exception 'outbox.event holds rows of transactions that this server has not come to yet (>= %)', horizon
             using errcode = 'OB002';
     end if;

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import asyncpg
 import pytest
 
+from outbox.model.errors import Misconfigured
 from outbox.postgres.connection import PostgresServer, connect
 from sandbox.binaries import find_postgres
 from sandbox.private_postgres import PrivatePostgres
@@ -75,3 +76,14 @@ async def test_a_client_certificate_in_the_url_is_the_login(tls_database: TlsDat
     assert row is not None
     assert (row["who"], row["ssl"]) == (USER, True)
     assert f"CN={USER}" in row["client_dn"]
+
+
+async def test_an_authority_that_did_not_sign_the_server_is_told_as_such(
+    tls_database: TlsDatabase, tmp_path: Path
+) -> None:
+    stranger = Authority(tmp_path / "stranger")
+    url = tls_database.url.replace(urlencode({"": tls_database.authority})[1:], urlencode({"": stranger.ca})[1:])
+    assert url != tls_database.url
+    with pytest.raises(Misconfigured, match="certificate is not accepted"):
+        async with connect(PostgresServer(url)):
+            pass

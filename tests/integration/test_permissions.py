@@ -103,6 +103,10 @@ async def test_a_writer_can_do_nothing_else(database: Database) -> None:
         "select * from outbox.try_lead('outbox.event', 1, 1)",
         "select * from outbox.renew_lead('outbox.event', 0, 1)",
         "select * from inbox.status(1)",
+        "insert into outbox.event_p0 (type, payload) values ('a', '1')",
+        "select * from outbox.partitions()",
+        "select * from outbox.empty_partitions('0 s')",
+        "select nextval('outbox.event_id_seq')",
     ]
     assert await allowed(database, "outbox_writer", statements) == []
 
@@ -117,6 +121,10 @@ async def test_a_relay_can_change_no_event(database: Database) -> None:
         "select outbox.emit('a', 'k', '1')",
         "delete from outbox.emitted",
         "select outbox.capture('outbox.event', 'a', 'id')",
+        "truncate outbox.event_p0",
+        "drop table outbox.event_p0",
+        "update outbox.partition set sealed_by = '1'",
+        "select setval('outbox.event_id_seq', 1)",
         "select 1 from inbox.delivery",
     ]
     assert await allowed(database, "outbox_relay", statements) == []

@@ -13,6 +13,7 @@ from outbox.config.environment import FILE_VARIABLES, VARIABLES
 from outbox.config.load import load
 from outbox.model.delivery import State
 from outbox.model.errors import ExitCode
+from outbox.model.partitions import PartitionState
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -78,3 +79,9 @@ def test_the_architecture_lists_every_state() -> None:
 
 def test_the_readme_is_short_enough_to_be_read() -> None:
     assert len(README.splitlines()) <= 250
+
+
+def test_the_architecture_lists_every_state_of_a_partition() -> None:
+    # Those of the default partition, and what a person has done, are told in the text.
+    others = {PartitionState.DETACHED, PartitionState.UNUSED, PartitionState.USED}
+    assert _code(_column(ARCHITECTURE, "partition")) == set(PartitionState) - others
