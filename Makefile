@@ -9,7 +9,7 @@ PYTHON = $(shell for python in python3.13 python3.12 python3.11 python3; do \
 prepare = $(if $(PYTHON),$(PYTHON) -m sandbox.prepare --need $(1),\
 	echo 'error: no Python 3.11 or newer here; next step: install it (Debian: apt-get install python3 python3-venv)' >&2; exit 1)
 
-.PHONY: help demo test test-unit check fmt clean venv servers
+.PHONY: help demo test soak test-unit matrix check fmt clean venv servers tests-prepared
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,11 +17,17 @@ help: ## show this list
 demo: servers ## the main job, end to end, on a private PostgreSQL and a private RabbitMQ
 	@$(BIN)/python -m sandbox.demo
 
-test: servers ## all tests
+test: tests-prepared ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+soak: servers ## the tests that take minutes (5 million rows)
+	@$(BIN)/python -m pytest -m soak
 
 test-unit: venv ## the tests that need no server
 	@$(BIN)/python -m pytest -q tests/unit
+
+matrix: servers ## the tests of relay, inbox and topology on several PostgreSQL and RabbitMQ versions (ONLY=pg18,rabbitmq4)
+	@$(BIN)/python -m sandbox.matrix $(if $(ONLY),--only $(ONLY))
 
 check: venv ## lint, format, types, imports, house rules
 	@$(BIN)/ruff check .
@@ -43,3 +49,6 @@ venv:
 
 servers:
 	@$(call prepare,servers)
+
+tests-prepared:
+	@$(call prepare,tests)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,6 +15,7 @@ import aiohttp
 from adapters.answers import Answer, Fault, NoAnswer
 from outbox.model.adapter import Request
 from outbox.model.connection import Connection
+from outbox.model.tcp import PATIENT
 
 
 class _SentAgain(Exception):
@@ -114,7 +116,9 @@ class HttpClient:
         trace.on_request_chunk_sent.append(_mark_chunk_sent)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=self._connection.max_connections, force_close=not self._keeps_connections
+                limit=self._connection.max_connections,
+                force_close=not self._keeps_connections,
+                socket_factory=_kept_alive,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             # Places are waited for above, so that `connect` holds name look-up, TCP and TLS only.
@@ -165,6 +169,15 @@ class HttpClient:
                 return "sent, and the connection was lost before the answer"
             case _:
                 return f"sent, and no answer could be read ({type(error).__name__})"
+
+
+def _kept_alive(address: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    opened = socket.socket(family, kind, protocol)
+    opened.setblocking(False)
+    for option in PATIENT.options():
+        opened.setsockopt(*option)
+    return opened
 
 
 def user_agent() -> str:

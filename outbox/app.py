@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import os
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adapters.registry import ADAPTERS
 from outbox.admin.http import AdminServer
@@ -18,24 +17,28 @@ from outbox.inbox.dead import DeadLetterPublisher
 from outbox.inbox.lanes import Ownership
 from outbox.model.adapter import Adapter
 from outbox.model.cursor import PageLimits
-from outbox.model.errors import ExitCode, Misconfigured, Unavailable
+from outbox.model.errors import ExitCode, Misconfigured
 from outbox.model.lifecycle import Lifecycle, Report
-from outbox.model.rebase import Choice, Rebased, RebasePlan, Recollection
+from outbox.model.partitions import Retention
 from outbox.postgres.connection import PostgresServer
 from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.outbox_store import OutboxStore
-from outbox.postgres.rebase import RebaseSession, rebase_session
+from outbox.postgres.partition_store import PartitionStore
 from outbox.rabbitmq.connection import RabbitServer
+from outbox.rabbitmq.desired import FlowRoute, Mode
+from outbox.rabbitmq.management import ManagementServer
 from outbox.rabbitmq.publisher import RabbitBroker
 from outbox.rabbitmq.subscription import RabbitConsumer
-from outbox.rabbitmq.topology import FlowRoute
-from outbox.rabbitmq.witness import peek
+from outbox.rabbitmq.tls import Tls
 from outbox.relay.loop import Relay, RelaySettings
+from outbox.relay.partitions import PartitionKeeper
+from outbox.relay.watch import Watch, WatchSettings
 from outbox.supervisor import Service, Supervisor
 from outbox.telemetry.logs import LifecycleLog
 from outbox.telemetry.metrics import Metrics
 
 STREAM = "outbox.event"
+_RELAY = "relay"
 # Fixed for good when a flow is first consumed: how finely its keys can be spread over processes.
 LANES_PER_FLOW = 16
 
@@ -65,20 +68,49 @@ def postgres_server(settings: Settings, *, name: str) -> PostgresServer:
     )
 
 
+def direct_server(settings: Settings, *, name: str) -> PostgresServer:
+    """Return the way to the database past a pooler, where there is one: for what needs a session of its own."""
+    server = postgres_server(settings, name=name)
+    url = settings.postgres.direct_url
+    return server if url is None else replace(server, url=url.get_secret_value(), setting="postgres.direct_url")
+
+
 def rabbit_server(settings: Settings) -> RabbitServer:
     """Return where the broker is."""
+    rabbitmq = settings.rabbitmq
     return RabbitServer(
-        settings.rabbitmq.url.get_secret_value(),
+        rabbitmq.url.get_secret_value(),
         # The protocol has whole seconds; a shorter one than asked for would cut healthy connections.
-        math.ceil(settings.rabbitmq.heartbeat),
-        settings.rabbitmq.connect_timeout,
-        settings.rabbitmq.confirm_timeout,
+        math.ceil(rabbitmq.heartbeat),
+        rabbitmq.connect_timeout,
+        rabbitmq.confirm_timeout,
+        None if rabbitmq.tls is None else Tls(**rabbitmq.tls.model_dump()),
+        Mode(rabbitmq.topology),
     )
+
+
+def management_server(settings: Settings) -> ManagementServer | None:
+    """Return where the management API is, if the settings say so."""
+    url = settings.rabbitmq.management_url
+    return None if url is None else ManagementServer.beside(rabbit_server(settings), url.get_secret_value())
+
+
+def retention(settings: Settings) -> Retention:
+    """Return how long published events stay."""
+    chosen = settings.retention
+    return Retention(chosen.keep, chosen.partition_every, chosen.ahead)
 
 
 def routes(settings: Settings) -> tuple[FlowRoute, ...]:
     """Return which events reach which flow."""
     return tuple(FlowRoute(name, flow.events) for name, flow in settings.flows.items())
+
+
+def _routes_of(settings: Settings, flow: str | None) -> tuple[FlowRoute, ...]:
+    """Return what a process sees to: everything where it declares, else what it touches itself."""
+    if Mode(settings.rabbitmq.topology) is Mode.ARGUMENTS:
+        return routes(settings)
+    return tuple(route for route in routes(settings) if route.flow == flow)
 
 
 class App:
@@ -89,12 +121,19 @@ class App:
         self._roles = roles
         log = LifecycleLog(roles.name())
         metrics = Metrics(stream=STREAM if roles.is_relay else None, flows=settings.flows if roles.is_consumer else ())
-        self._report = _both(log, metrics)
+        self._listeners: list[Report] = [log, metrics]
         self._adapters: list[Adapter] = []
         self.admin = AdminServer(settings.http.host, settings.http.port, metrics)
         services: list[Service] = []
         if roles.is_relay:
-            services.append(Service("relay", self._relay().run, ends_process=roles.is_draining))
+            relay = self._relay()
+            services.append(Service(_RELAY, relay.run, ends_process=roles.is_draining))
+            if not roles.is_draining:
+                watch = self._watch(relay)
+                self._listeners.append(watch.hear)
+                self.admin.needs(lambda: not watch.is_stalled, "events wait and nothing is published")
+                services.append(Service("watch", watch.run))
+                services.append(Service("partitions", self._keeper().run))
         if roles.is_consumer:
             for name, flow in settings.flows.items():
                 services += self._flow(name, flow)
@@ -112,14 +151,17 @@ class App:
             for adapter in self._adapters:
                 await adapter.close()
 
+    def _report(self, event: Lifecycle) -> None:
+        for listener in self._listeners:
+            listener(event)
+
     def _relay(self) -> Relay:
         relay = self._settings.relay
-        limits = PageLimits(relay.page_events, relay.page_bytes, self._settings.rabbitmq.max_payload_bytes)
         return Relay(
-            OutboxStore(postgres_server(self._settings, name="outbox-relay"), limits, stream=STREAM),
-            self._broker("outbox-relay"),
+            self._outbox("outbox-relay"),
+            self._broker("outbox-relay", None),
             RelaySettings(
-                limits=limits,
+                limits=self._limits(),
                 poll_busy_seconds=relay.poll_busy,
                 poll_idle_seconds=relay.poll_idle,
                 save_every_seconds=relay.save_every,
@@ -127,6 +169,36 @@ class App:
                 is_draining=self._roles.is_draining,
             ),
             self._report,
+        )
+
+    def _watch(self, relay: Relay) -> Watch:
+        settings = self._settings.relay
+        return Watch(
+            self._outbox("outbox-watch"),
+            WatchSettings(settings.watch_every, settings.stalled_after),
+            relay=_RELAY,
+            reconnect=relay.reconnect,
+            report=self._report,
+        )
+
+    def _outbox(self, name: str) -> OutboxStore:
+        return OutboxStore(
+            direct_server(self._settings, name=name),
+            self._limits(),
+            stream=STREAM,
+            lease_seconds=self._settings.relay.lease,
+        )
+
+    def _limits(self) -> PageLimits:
+        relay = self._settings.relay
+        return PageLimits(relay.page_events, relay.page_bytes, self._settings.rabbitmq.max_payload_bytes)
+
+    def _keeper(self) -> PartitionKeeper:
+        return PartitionKeeper(
+            PartitionStore(postgres_server(self._settings, name="outbox-partitions"), stream=STREAM),
+            retention(self._settings),
+            check_every_seconds=self._settings.retention.check_every,
+            report=self._report,
         )
 
     def _flow(self, name: str, flow: Flow) -> list[Service]:
@@ -158,64 +230,32 @@ class App:
             store,
             RabbitConsumer(
                 rabbit_server(settings),
-                routes(settings),
+                _routes_of(settings, name),
                 prefetch=settings.rabbitmq.prefetch,
                 name="outbox-consume",
+                report=self._report,
             ),
             lanes=LANES_PER_FLOW,
             max_batch=settings.inbox.accept_batch,
             report=self._report,
             on_accepted=applier.wake,
         )
-        dead = DeadLetterPublisher(name, store, self._broker(f"outbox-dead {name}"), ownership, self._report)
+        dead = DeadLetterPublisher(name, store, self._broker(f"outbox-dead {name}", name), ownership, self._report)
         return [
             Service(f"accept {name}", acceptor.run),
             Service(f"apply {name}", applier.run),
             Service(f"dead letters {name}", dead.run),
         ]
 
-    def _broker(self, name: str) -> RabbitBroker:
+    def _broker(self, name: str, flow: str | None) -> RabbitBroker:
         return RabbitBroker(
             rabbit_server(self._settings),
-            routes(self._settings),
+            _routes_of(self._settings, flow),
             source=self._settings.relay.source,
             name=name,
             report=self._report,
             kind=self._settings.relay.publisher,
         )
-
-
-async def plan_rebase(settings: Settings, choice: Choice) -> RebasePlan:
-    """Look at a cursor that may not belong to this server, with what the broker remembers; changes nothing.
-
-    Raises:
-        Unavailable, AccessRefused, Misconfigured: the database cannot tell.
-    """
-    async with rebase_session(postgres_server(settings, name="outbox-rebase"), STREAM) as session:
-        return await session.plan(choice, await _recollection(settings, session))
-
-
-async def rebase(settings: Settings, choice: Choice, plan: RebasePlan, *, reason: str) -> Rebased:
-    """Make the cursor belong to this server.
-
-    Raises:
-        Misconfigured: a relay leads.
-        Unavailable: the database is away, or a transaction that writes events does not end.
-    """
-    async with rebase_session(postgres_server(settings, name="outbox-rebase"), STREAM) as session:
-        return await session.rebase(choice, published_up_to=plan.next_sequence_above(), reason=reason)
-
-
-async def _recollection(settings: Settings, session: RebaseSession) -> Recollection:
-    origin = await session.origin()
-    if origin is None:
-        return Recollection()
-    try:
-        witness = await peek(rabbit_server(settings), origin)
-    except (Unavailable, Misconfigured) as error:
-        # The database can be repaired while the broker is away; people are told what that leaves open.
-        return Recollection(problem=str(error).splitlines()[0])
-    return await session.compare(witness)
 
 
 def check_flows(settings: Settings) -> None:
@@ -245,11 +285,3 @@ def _mapping(flow: Flow) -> Mapping:
         FieldRule(field.source_field, field.target_field, field.default, field.has_default, field.required)
         for field in flow.mapping
     )
-
-
-def _both(first: Callable[[Lifecycle], None], second: Callable[[Lifecycle], None]) -> Report:
-    def report(event: Lifecycle) -> None:
-        first(event)
-        second(event)
-
-    return report

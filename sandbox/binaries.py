@@ -8,9 +8,16 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from sandbox.errors import SandboxError
+
 PROJECT = Path(__file__).resolve().parent.parent
 VENV = PROJECT / ".venv"
 OLDEST_POSTGRES = 14
+
+# Names the folder with the server programs to take, whatever else is on this machine.
+POSTGRES_VARIABLE = "SANDBOX_POSTGRES"
+# Names the root folder of another Debian whose RabbitMQ to take.
+RABBITMQ_ROOT_VARIABLE = "SANDBOX_RABBITMQ_ROOT"
 
 _POSTGRES_PROGRAMS = ("postgres", "initdb")
 _DOCKER_DEADLINE_SECONDS = 10.0
@@ -22,9 +29,12 @@ def is_linux() -> bool:
 
 
 def find_postgres() -> Path | None:
-    """Find the folder with PostgreSQL's server programs, those of an installed wheel last."""
+    """Find the folder with PostgreSQL's server programs: the one that is named, those of an installed wheel last."""
     if not is_linux():
         return None
+    named = os.environ.get(POSTGRES_VARIABLE)
+    if named:
+        return _named_postgres(Path(named))
     in_path = shutil.which("postgres")
     folders = [
         *([Path(in_path).resolve().parent] if in_path else []),
@@ -47,7 +57,12 @@ def postgres_major(folder: Path) -> int:
 
 def find_rabbitmq() -> Path | None:
     """Find the folder with RabbitMQ's own scripts: the wrappers in PATH insist on the system's own user."""
-    if not is_linux() or shutil.which("erl") is None or shutil.which("epmd") is None:
+    if not is_linux():
+        return None
+    root = rabbitmq_root()
+    if root is not None:
+        return _named_rabbitmq(root)
+    if shutil.which("erl") is None or shutil.which("epmd") is None:
         return None
     in_path = shutil.which("rabbitmq-server")
     folders = [
@@ -55,6 +70,12 @@ def find_rabbitmq() -> Path | None:
         *([Path(in_path).resolve().parent] if in_path else []),
     ]
     return next((folder for folder in folders if (folder / "rabbitmq-env").is_file()), None)
+
+
+def rabbitmq_root() -> Path | None:
+    """Return the root folder of the other Debian whose RabbitMQ is named; None: this machine's own is taken."""
+    named = os.environ.get(RABBITMQ_ROOT_VARIABLE)
+    return Path(named) if named else None
 
 
 def has_apt() -> bool:
@@ -77,6 +98,25 @@ def has_compose() -> bool:
         )
     except subprocess.TimeoutExpired:
         return False
+
+
+def _named_postgres(folder: Path) -> Path:
+    if not _has_programs(folder):
+        raise SandboxError(
+            f"{POSTGRES_VARIABLE} names {folder}, which has no {' and '.join(_POSTGRES_PROGRAMS)}",
+            next_step=f"name the folder of PostgreSQL's server programs, or unset {POSTGRES_VARIABLE}",
+        )
+    return folder
+
+
+def _named_rabbitmq(root: Path) -> Path:
+    found = _newest_first(root.glob("usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin"))
+    if not found:
+        raise SandboxError(
+            f"{RABBITMQ_ROOT_VARIABLE} names {root}, which has no RabbitMQ below usr/lib/rabbitmq/lib",
+            next_step=f"name the root folder of a Debian with rabbitmq-server, or unset {RABBITMQ_ROOT_VARIABLE}",
+        )
+    return found[0]
 
 
 def _has_programs(folder: Path) -> bool:

@@ -1,6 +1,6 @@
 """Finds or installs what the commands need, with a line for each step. Standard library only.
 
-`python3 -m sandbox.prepare --need venv|servers`. On a prepared machine it installs nothing.
+`python3 -m sandbox.prepare --need venv|servers|tests`. On a prepared machine it installs nothing.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from sandbox.binaries import (
 )
 from sandbox.errors import SandboxError
 from sandbox.packages import install_package, root_prefix
+from sandbox.private_pgbouncer import PGBOUNCER_PACKAGE, find_pgbouncer
 from sandbox.sources import (
     POSTGRES_WHEEL,
     RABBITMQ_PACKAGE,
@@ -80,6 +81,19 @@ def prepare_rabbitmq(say: Say) -> str:
             assert_never(source)
 
 
+def prepare_pgbouncer(say: Say) -> str:
+    """Find pgbouncer, or install the distribution's package; its tests are skipped without it."""
+    program = find_pgbouncer()
+    if program is None and _means().can_install_packages:
+        say(f"installing the package {PGBOUNCER_PACKAGE}")
+        try:
+            install_package(PGBOUNCER_PACKAGE, as_root=root_prefix() or ())
+        except SandboxError as error:
+            return f"not here, its tests will be skipped: {error}"
+        program = find_pgbouncer()
+    return "not here, its tests will be skipped" if program is None else str(program)
+
+
 def without_password(url: str) -> str:
     """Show a URL without its secret."""
     parts = urlsplit(url)
@@ -92,9 +106,11 @@ def without_password(url: str) -> str:
 def steps_for(need: str) -> Mapping[str, Step]:
     """Name what has to be there, in this order."""
     steps: dict[str, Step] = {"virtual environment": prepare_environment}
-    if need == "servers":
+    if need in {"servers", "tests"}:
         steps["PostgreSQL"] = prepare_postgres
         steps["RabbitMQ"] = prepare_rabbitmq
+    if need == "tests":
+        steps["pgbouncer"] = prepare_pgbouncer
     return steps
 
 
@@ -173,7 +189,7 @@ def run(steps: Mapping[str, Step]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prepare what is asked for; 0 when all of it is there."""
     parser = argparse.ArgumentParser(prog="python3 -m sandbox.prepare", description=__doc__)
-    parser.add_argument("--need", choices=("venv", "servers"), default="servers")
+    parser.add_argument("--need", choices=("venv", "servers", "tests"), default="servers")
     need: str = parser.parse_args(arguments).need
     # As an exception, so that what is under way is cleaned up.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))

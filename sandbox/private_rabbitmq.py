@@ -1,17 +1,19 @@
 """A RabbitMQ node of our own, with an epmd of our own. Never touches the system's node, folders or ports."""
 
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sandbox.binaries import rabbitmq_root
 from sandbox.errors import SandboxError
 from sandbox.ports import LOOPBACK, free_ports
-from sandbox.privileges import give, server_account, write_private
+from sandbox.privileges import give, write_private
 from sandbox.server_process import PORT_ATTEMPTS, PortTakenError, ServerProcess
+from sandbox.system import System
 from sandbox.watchdog import Watchdog
 
 _START_DEADLINE_SECONDS = 90.0
@@ -36,6 +38,14 @@ log.console = false
 # programs under test.
 _ERLANG_ARGUMENTS = "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
 
+# Metadata in Khepri (from 4.0 on, if enabled) is on disk when it is confirmed; only Mnesia writes behind.
+_SYNC = """
+case erlang:function_exported(rabbit_khepri, is_enabled, 0) andalso rabbit_khepri:is_enabled() of
+    true -> ok;
+    false -> mnesia:sync_log()
+end.
+"""
+
 
 class Ports(NamedTuple):
     """The ports of one node."""
@@ -49,8 +59,16 @@ class Ports(NamedTuple):
 class PrivateRabbitMQ:
     """One node; it keeps ports and data over stop, kill and start."""
 
-    def __init__(self, scripts: Path, *, watchdog: Watchdog) -> None:
+    def __init__(
+        self, scripts: Path, *, watchdog: Watchdog, settings: str = "", more_plugins: Sequence[str] = ()
+    ) -> None:
+        """Prepare a node; ``settings`` are more lines for its rabbitmq.conf."""
         self._scripts = scripts
+        # Whoever found the scripts was led there by the same variable.
+        self._system = System(rabbitmq_root())
+        self._settings = settings
+        self._plugins = ("rabbitmq_management", *more_plugins)
+        self._shared_folder = watchdog.folder
         self._folder = watchdog.folder / "rabbitmq"
         self._epmd_folder = watchdog.folder / "epmd"
         self._node = f"sandbox-{secrets.token_hex(4)}@localhost"
@@ -117,7 +135,7 @@ class PrivateRabbitMQ:
 
         Call it before a kill that is not meant to lose queues and bindings declared a moment ago.
         """
-        self.ctl("eval", "mnesia:sync_log().")
+        self.ctl("eval", _SYNC)
 
     def log_tail(self) -> str:
         """Return the end of the logs."""
@@ -125,9 +143,9 @@ class PrivateRabbitMQ:
 
     def ctl(self, *arguments: str) -> str:
         """Run rabbitmqctl against this node and return what it prints."""
-        account = server_account()
+        account = self._system.account
         answer = subprocess.run(
-            [self._scripts / "rabbitmqctl", "--node", self._node, "--quiet", *arguments],
+            self._command(self._scripts / "rabbitmqctl", "--node", self._node, "--quiet", *arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -150,7 +168,8 @@ class PrivateRabbitMQ:
         if self._epmd.pid is None:
             self._start_epmd()
         self._server.start(
-            [self._scripts / "rabbitmq-server", "-noinput"],
+            self._command(self._scripts / "rabbitmq-server", "-noinput"),
+            account=self._system.account,
             environment=self._environment(),
             ask=signal.SIGKILL,
             is_ready=lambda _pid: _answers_amqp(self.ports.amqp),
@@ -160,25 +179,36 @@ class PrivateRabbitMQ:
     def _start_epmd(self) -> None:
         # In the foreground, as a child that can be ended; one that the node starts would be a daemon.
         self._epmd.start(
-            [_epmd_binary(), "-address", LOOPBACK, "-port", str(self.ports.epmd)],
+            self._command(self._epmd_program(), "-address", LOOPBACK, "-port", str(self.ports.epmd)),
+            account=self._system.account,
             environment={},
             ask=signal.SIGKILL,
             is_ready=lambda _pid: _accepts(self.ports.epmd),
             deadline_seconds=_EPMD_DEADLINE_SECONDS,
         )
 
+    def _command(self, *command: str | Path) -> list[str | Path]:
+        return self._system.command(command, working_folder=self._shared_folder)
+
+    def _epmd_program(self) -> Path:
+        epmd = self._system.find("epmd")
+        if epmd is None:
+            raise SandboxError("epmd, a part of Erlang, is not in PATH", next_step="install the package erlang-base")
+        return epmd
+
     def _make_folders(self) -> None:
         for folder in (self._folder, self._epmd_folder):
             folder.mkdir(mode=0o700)
             give(folder)
-        write_private(self._folder / "enabled_plugins", "[rabbitmq_management].\n")
+        write_private(self._folder / "enabled_plugins", f"[{','.join(self._plugins)}].\n")
         write_private(self._folder / ".erlang.cookie", secrets.token_hex(16)).chmod(0o400)
 
     def _environment(self) -> dict[str, str]:
         folder, ports = self._folder, self.ports
-        write_private(folder / "rabbitmq.conf", _CONFIGURATION.format(loopback=LOOPBACK, ports=ports))
+        configuration = _CONFIGURATION.format(loopback=LOOPBACK, ports=ports) + self._settings
+        write_private(folder / "rabbitmq.conf", configuration)
         return {
-            "PATH": str(Path(_epmd_binary()).parent) + ":/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": f"{self._system.inside(self._epmd_program()).parent}:/usr/sbin:/usr/bin:/sbin:/bin",
             "LC_ALL": "C.UTF-8",
             "HOME": str(folder),
             "ERL_EPMD_ADDRESS": LOOPBACK,
@@ -206,13 +236,6 @@ class PrivateRabbitMQ:
             "RABBITMQ_CTL_DIST_PORT_MIN": "0",
             "RABBITMQ_CTL_DIST_PORT_MAX": "0",
         }
-
-
-def _epmd_binary() -> str:
-    epmd = shutil.which("epmd")
-    if epmd is None:
-        raise SandboxError("epmd, a part of Erlang, is not in PATH", next_step="install the package erlang-base")
-    return epmd
 
 
 def _accepts(port: int) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from sandbox.errors import SandboxError
+from sandbox.privileges import Account
 from sandbox.processes import end_tree, identify, kill_tree
 from sandbox.watchdog import Watchdog
 
@@ -45,12 +46,15 @@ class ServerProcess:
         ask: signal.Signals,
         is_ready: Callable[[int], bool],
         deadline_seconds: float,
+        account: Account | None = None,
     ) -> None:
-        """Start it and return when it is ready."""
+        """Start it, as the server account unless another is given, and return when it is ready."""
         if self.pid is not None:
             raise RuntimeError(f"{self.name} runs already")
         log_position = self._log_position()
-        process = self._watchdog.start(command, folder=self.folder, environment=environment, log=self._output, ask=ask)
+        process = self._watchdog.start(
+            command, folder=self.folder, environment=environment, log=self._output, ask=ask, account=account
+        )
         self._process = process
         deadline = time.monotonic() + deadline_seconds
         while not is_ready(process.pid):

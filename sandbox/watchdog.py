@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sandbox.privileges import make_folder, server_account
+from sandbox.privileges import Account, make_folder, server_account
 from sandbox.processes import Process, identify
 from sandbox.watchdog_process import Estate, Message, encode
 
@@ -64,9 +64,10 @@ class Watchdog:
         environment: Mapping[str, str],
         log: Path,
         ask: signal.Signals = signal.SIGKILL,
+        account: Account | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start a process as the server account; `ask` is the signal that ends it at the very end."""
-        account = server_account()
+        """Start a process as the server account, or as another; `ask` is the signal that ends it at the very end."""
+        account = account or server_account()
         path = os.environ.get("PATH", os.defpath)
         # A process that starts while another thread closes would escape: it is one or the other.
         with self._lock, log.open("ab") as output:

@@ -8,11 +8,16 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.kit.broker import Broker, fresh_vhost
 from tests.kit.database import Database, fresh_database
 from tests.kit.shared_servers import Addresses, SharedServers, addresses
+
+# How long an example takes says something of the machine's load, and nothing of the code.
+hypothesis.settings.register_profile("outbox", deadline=None)
+hypothesis.settings.load_profile("outbox")
 
 _SERVERS = pytest.StashKey[SharedServers]()
 

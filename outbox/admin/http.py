@@ -1,13 +1,13 @@
 """``/livez``, ``/readyz`` and ``/metrics``.
 
-Liveness says whether the loops turn. Readiness says whether this process can do its work, not whether database and
-broker are up: a broker outage must not take the application that we sit beside out of service.
+Liveness says whether the loops turn. Readiness says whether this process makes progress where it could, not whether
+database and broker are up: a broker outage must not take the application that we sit beside out of service.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from aiohttp import web
@@ -33,11 +33,16 @@ class AdminServer:
         self._port = port
         self._metrics = metrics
         self._pulses: Mapping[str, Pulse] = {}
+        self._needs: list[tuple[Callable[[], bool], str]] = []
         self.bound_port: int | None = None
 
     def watch(self, pulses: Mapping[str, Pulse]) -> None:
         """Tell whose loops liveness is about."""
         self._pulses = pulses
+
+    def needs(self, is_fine: Callable[[], bool], otherwise: str) -> None:
+        """Make readiness depend on a condition; ``otherwise`` is told while it does not hold."""
+        self._needs.append((is_fine, otherwise))
 
     async def run(self, stop: Stop, pulse: Pulse) -> None:
         """Serve until stopped.
@@ -80,7 +85,9 @@ class AdminServer:
         return web.json_response({"is_alive": is_alive, "services": services}, status=200 if is_alive else 503)
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        return web.json_response({"is_ready": True})
+        reasons = [otherwise for is_fine, otherwise in self._needs if not is_fine()]
+        reasons += [f"{name} is stuck" for name, pulse in self._pulses.items() if pulse.is_stuck()]
+        return web.json_response({"is_ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
 
     async def _exposition(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics.exposition(), headers={"Content-Type": self._metrics.content_type})

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from outbox.app import postgres_server
+from outbox.app import direct_server, postgres_server
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.postgres.emit import emit
 from outbox.postgres.migrate import MigrationReport, migrate
@@ -37,7 +37,7 @@ def _migrate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, then undo it.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    server = postgres_server(settings_of(config), name="outbox-migrate")
+    server = direct_server(settings_of(config), name="outbox-migrate")
 
     async def work() -> MigrationReport:
         return await migrate(server, is_dry_run=dry_run, on_step=lambda step: None if as_json else output.print(step))

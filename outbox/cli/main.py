@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from outbox.cli import database, inspect, processes, rebase
+from outbox.cli import database, inspect, partitions, processes, rebase, topology
 from outbox.model.errors import ExitCode
 
 # A line break inside a paragraph would stay one, wherever the terminal wraps.
@@ -32,6 +32,8 @@ app = typer.Typer(
 database.add_to(app)
 processes.add_to(app)
 inspect.add_to(app)
+topology.add_to(app)
+partitions.add_to(app)
 rebase.add_to(app)
 
 

@@ -11,9 +11,22 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from outbox.app import plan_rebase, rebase
+from outbox.app import STREAM, postgres_server, rabbit_server
 from outbox.cli.common import ConfigOption, JsonOption, errors, output, run, settings_of, usage_problem
-from outbox.model.rebase import Choice, Range, Rebased, RebasePlan, certainties, findings, uncertainties
+from outbox.config.settings import Settings
+from outbox.model.errors import Misconfigured, Unavailable
+from outbox.model.rebase import (
+    Choice,
+    Range,
+    Rebased,
+    RebasePlan,
+    Recollection,
+    certainties,
+    findings,
+    uncertainties,
+)
+from outbox.postgres.rebase import RebaseSession, rebase_session
+from outbox.rabbitmq.witness import peek
 
 _REBASE = """\
 Make the cursor belong to this server, after a restore, a copy, or a failover that lost transactions.
@@ -54,13 +67,13 @@ def _rebase(
         errors.print("counting events …")
 
     async def look() -> RebasePlan:
-        return await plan_rebase(settings, choice)
+        return await _plan(settings, choice)
 
     async def look_and_do() -> tuple[RebasePlan, Rebased]:
-        plan = await plan_rebase(settings, choice)
+        plan = await _plan(settings, choice)
         if not as_json:
             _show(plan, choice)
-        return plan, await rebase(settings, choice, plan, reason=reason)
+        return plan, await _do(settings, choice, plan, reason=reason)
 
     if yes:
         plan, done = run(look_and_do)
@@ -81,6 +94,28 @@ def _rebase(
         _say('next step: the same with --yes and --reason "…"; other ranges: --from, --since, --all, --nothing')
     else:
         _say(f"done, epoch {done.epoch}: relays publish from now on, those that wait for this go on by themselves")
+
+
+async def _plan(settings: Settings, choice: Choice) -> RebasePlan:
+    async with rebase_session(postgres_server(settings, name="outbox-rebase"), STREAM) as session:
+        return await session.plan(choice, await _recollection(settings, session))
+
+
+async def _do(settings: Settings, choice: Choice, plan: RebasePlan, *, reason: str) -> Rebased:
+    async with rebase_session(postgres_server(settings, name="outbox-rebase"), STREAM) as session:
+        return await session.rebase(choice, published_up_to=plan.next_sequence_above(), reason=reason)
+
+
+async def _recollection(settings: Settings, session: RebaseSession) -> Recollection:
+    origin = await session.origin()
+    if origin is None:
+        return Recollection()
+    try:
+        witness = await peek(rabbit_server(settings), origin)
+    except (Unavailable, Misconfigured) as error:
+        # The database can be repaired while the broker is away; people are told what that leaves open.
+        return Recollection(problem=str(error).splitlines()[0])
+    return await session.compare(witness)
 
 
 def _choice(*, from_sequence: int | None, since: str | None, everything: bool, nothing: bool) -> Choice:

@@ -14,7 +14,9 @@ DEFAULT_FILE = "outbox.yaml"
 
 VARIABLES: Mapping[str, KeyPath] = {
     "OUTBOX_PG_URL": ("postgres", "url"),
+    "OUTBOX_PG_DIRECT_URL": ("postgres", "direct_url"),
     "OUTBOX_AMQP_URL": ("rabbitmq", "url"),
+    "OUTBOX_MANAGEMENT_URL": ("rabbitmq", "management_url"),
     "OUTBOX_HTTP_HOST": ("http", "host"),
     "OUTBOX_HTTP_PORT": ("http", "port"),
     "OUTBOX_LOG_FORMAT": ("log", "format"),
@@ -24,7 +26,8 @@ VARIABLES: Mapping[str, KeyPath] = {
 }
 # These hold the path of a file whose content is the value.
 FILE_VARIABLES: Mapping[str, KeyPath] = {
-    f"{name}_FILE": VARIABLES[name] for name in ("OUTBOX_PG_URL", "OUTBOX_AMQP_URL")
+    f"{name}_FILE": VARIABLES[name]
+    for name in ("OUTBOX_PG_URL", "OUTBOX_PG_DIRECT_URL", "OUTBOX_AMQP_URL", "OUTBOX_MANAGEMENT_URL")
 }
 
 _KNOWN = (CONFIG_VARIABLE, *VARIABLES, *FILE_VARIABLES)

@@ -48,6 +48,6 @@ def check_duration_order(model: BaseModel, *, larger: str, smaller: str, factor:
         return
     relation = f"at least {smaller}" if factor == 1 else f"greater than {factor} x {smaller}"
     origin = "" if larger in model.model_fields_set else f"is {seconds_text(large_seconds)} unless set, but "
-    example_seconds = small_seconds if factor == 1 else (factor + 1) * small_seconds
+    example_seconds = small_seconds if factor == 1 else round((factor + 1) * small_seconds, 3)
     limit, example = seconds_text(small_seconds), seconds_text(example_seconds)
     raise broken_rule(f"{origin}must be {relation} ({limit}), for example {example}", field=larger)

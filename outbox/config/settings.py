@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -16,7 +15,8 @@ from outbox.config.flows import (
     Retry,
     Strict,
 )
-from outbox.config.rules import broken_rule, check_duration_order, matching
+from outbox.config.rabbitmq import DAY_SECONDS, MAX_MESSAGE_BYTES, MIB, RabbitmqSettings, TlsSettings, check_url
+from outbox.config.rules import check_duration_order, matching
 from outbox.model.connection import Connection
 from outbox.model.units import Bytes, Seconds
 
@@ -34,17 +34,13 @@ __all__ = [
     "PostgresSettings",
     "RabbitmqSettings",
     "RelaySettings",
+    "RetentionSettings",
     "Retry",
     "Settings",
+    "TlsSettings",
 ]
 
 _POSTGRES_EXAMPLE = "postgresql://relay@localhost:5432/erp"
-_AMQP_EXAMPLE = "amqp://relay@localhost:5672/"
-# A longer wait is a wrong unit.
-_DAY_SECONDS = 86400
-_MIB = 1024 * 1024
-# RabbitMQ refuses larger messages from release 3.8 on, whatever is configured in the client.
-_MAX_MESSAGE_BYTES = 128 * _MIB
 
 Name = Annotated[
     str,
@@ -64,30 +60,11 @@ _UriReference = Annotated[
 
 
 def _check_postgres_url(url: SecretStr) -> SecretStr:
-    return _check_url(url, ("postgresql", "postgres"), _POSTGRES_EXAMPLE)
+    return check_url(url, ("postgresql", "postgres"), _POSTGRES_EXAMPLE)
 
 
-def _check_amqp_url(url: SecretStr) -> SecretStr:
-    checked = _check_url(url, ("amqp", "amqps"), _AMQP_EXAMPLE)
-    try:
-        parts = urlsplit(url.get_secret_value())
-        is_complete = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        # No `from`: the cause quotes the address.
-        is_complete = False
-    if not is_complete:
-        raise broken_rule(f"must name a host, and a port only as a number, for example {_AMQP_EXAMPLE}")
-    return checked
-
-
-def _check_url(url: SecretStr, schemes: tuple[str, str], example: str) -> SecretStr:
-    text = url.get_secret_value()
-    if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-        allowed = " or ".join(f"{scheme}://" for scheme in schemes)
-        raise broken_rule(f"must begin with {allowed}, for example {example}")
-    if any(character.isspace() or not character.isprintable() for character in text):
-        raise broken_rule("must not contain spaces or line breaks; in a password write them as %20 and so on")
-    return url
+def _check_direct_url(url: SecretStr | None) -> SecretStr | None:
+    return None if url is None else _check_postgres_url(url)
 
 
 class PostgresSettings(Strict):
@@ -98,49 +75,18 @@ class PostgresSettings(Strict):
         AfterValidator(_check_postgres_url),
         Field(description="Address with user and password.", examples=[_POSTGRES_EXAMPLE]),
     ]
-    connect_timeout: Annotated[Seconds, Field(gt=0, le=_DAY_SECONDS, description="How long connecting may take.")] = (
-        10.0
-    )
-    statement_timeout: Annotated[
-        Seconds, Field(gt=0, le=_DAY_SECONDS, description="How long one statement may take.")
-    ] = 30.0
-
-
-class RabbitmqSettings(Strict):
-    """The broker."""
-
-    url: Annotated[
-        SecretStr,
-        AfterValidator(_check_amqp_url),
-        Field(description="Address with user, password and virtual host.", examples=[_AMQP_EXAMPLE]),
-    ]
-    heartbeat: Annotated[
-        Seconds, Field(ge=1, le=3600, description="A connection silent for about two of these is dead.")
-    ] = 10.0
-    connect_timeout: Annotated[Seconds, Field(gt=0, le=_DAY_SECONDS, description="How long connecting may take.")] = (
-        10.0
-    )
-    confirm_timeout: Annotated[
-        Seconds,
+    direct_url: Annotated[
+        SecretStr | None,
+        AfterValidator(_check_direct_url),
         Field(
-            gt=0,
-            le=_DAY_SECONDS,
-            description="How long a publisher confirm may take; more than two heartbeats.",
+            description="Address past a connection pooler that url leads to; used by the relay and by migrate.",
+            examples=[_POSTGRES_EXAMPLE],
         ),
+    ] = None
+    connect_timeout: Annotated[Seconds, Field(gt=0, le=DAY_SECONDS, description="How long connecting may take.")] = 10.0
+    statement_timeout: Annotated[
+        Seconds, Field(gt=0, le=DAY_SECONDS, description="How long one statement may take.")
     ] = 30.0
-    max_payload_bytes: Annotated[
-        Bytes, Field(ge=1, le=_MAX_MESSAGE_BYTES, description="A larger event is a dead letter.")
-    ] = 15 * _MIB
-    prefetch: Annotated[
-        int,
-        Field(ge=1, le=2000, description="Unacknowledged messages per flow that the broker may send ahead."),
-    ] = 500
-
-    @model_validator(mode="after")
-    def _check_order(self) -> Self:
-        # A dead connection is noticed after two heartbeats; before that a missing confirm proves nothing.
-        check_duration_order(self, larger="confirm_timeout", smaller="heartbeat", factor=2)
-        return self
 
 
 class RelaySettings(Strict):
@@ -155,8 +101,8 @@ class RelaySettings(Strict):
     page_events: Annotated[int, Field(ge=1, le=250, description="Events read and sent at once, at most.")] = 250
     page_bytes: Annotated[
         Bytes,
-        Field(ge=1024, le=_MAX_MESSAGE_BYTES, description="Payload read at once; one event always fits."),
-    ] = 8 * _MIB
+        Field(ge=1024, le=MAX_MESSAGE_BYTES, description="Payload read at once; one event always fits."),
+    ] = 8 * MIB
     poll_busy: Annotated[Seconds, Field(gt=0, le=60, description="Pause between reads while events arrive.")] = 0.001
     poll_idle: Annotated[Seconds, Field(gt=0, le=60, description="Longest pause between reads while none do.")] = 0.05
     save_every: Annotated[
@@ -166,11 +112,49 @@ class RelaySettings(Strict):
     standby_poll: Annotated[
         Seconds, Field(gt=0, le=60, description="How often a standby tries to become the active relay.")
     ] = 1.0
+    watch_every: Annotated[
+        Seconds, Field(gt=0, le=3600, description="How often the watchdog looks whether the stream moves.")
+    ] = 10.0
+    stalled_after: Annotated[
+        Seconds,
+        Field(
+            gt=0,
+            le=DAY_SECONDS,
+            description="Events that wait this long while nothing moves, without a known reason, are an alarm.",
+        ),
+    ] = 60.0
+
+    lease: Annotated[
+        Seconds,
+        Field(
+            ge=3,
+            le=3600,
+            description="How long a leader that is frozen or cut off keeps the lead; a killed one loses it at once.",
+        ),
+    ] = 10.0
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         check_duration_order(self, larger="poll_idle", smaller="poll_busy")
+        check_duration_order(self, larger="stalled_after", smaller="watch_every")
+        # The watchdog sees progress only once it is saved.
+        check_duration_order(self, larger="stalled_after", smaller="save_every", factor=2)
         return self
+
+
+class RetentionSettings(Strict):
+    """How long published events stay in the database."""
+
+    keep: Annotated[
+        Seconds,
+        Field(gt=0, le=3650 * DAY_SECONDS, description="How long a partition stays after its last event, at least."),
+    ] = 30 * DAY_SECONDS
+    partition_every: Annotated[
+        Seconds,
+        Field(ge=1, le=366 * DAY_SECONDS, description="How often a new partition is begun, counted in UTC."),
+    ] = float(DAY_SECONDS)
+    ahead: Annotated[int, Field(ge=1, le=100, description="Partitions that are there before they are needed.")] = 3
+    check_every: Annotated[Seconds, Field(gt=0, le=120, description="Pause between two looks at what is due.")] = 60.0
 
 
 class InboxSettings(Strict):
@@ -210,6 +194,9 @@ class Settings(Strict):
     postgres: Annotated[PostgresSettings, Field(description="The database with the outbox and the inbox.")]
     rabbitmq: Annotated[RabbitmqSettings, Field(description="The broker.")]
     relay: Annotated[RelaySettings, Field(description="How events leave the outbox.")] = RelaySettings()
+    retention: Annotated[RetentionSettings, Field(description="How long published events stay in the database.")] = (
+        RetentionSettings()
+    )
     inbox: Annotated[InboxSettings, Field(description="How deliveries are taken and applied.")] = InboxSettings()
     http: Annotated[HttpSettings, Field(description="Where health, metrics and the API are served.")] = HttpSettings()
     log: Annotated[LogSettings, Field(description="What is logged, and how it looks.")] = LogSettings()

@@ -15,15 +15,19 @@ from outbox.model.envelope import Envelope, RefusedEvent
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far a stream is published. Snapshots are PostgreSQL's text form, ``xmin:xmax:xip,…``."""
+    """How far a stream is published. Snapshots are PostgreSQL's text form, ``xmin:xmax:xip,…``.
+
+    ``horizon``: rows up to this id are judged by id alone, since a rebase; it never changes while somebody leads.
+    """
 
     previous: str
     current: str | None = None
     position: int = 0
+    horizon: int = 0
 
     def begun(self, current: str) -> Cursor:
         """Return the cursor at the start of the batch that ends at ``current``."""
-        return Cursor(self.previous, current, self.position if self.current == current else 0)
+        return replace(self, current=current, position=self.position if self.current == current else 0)
 
     def advanced(self, sequence: int) -> Cursor:
         """Return the cursor after everything up to this id of the batch is confirmed or recorded as rejected."""
@@ -33,34 +37,38 @@ class Cursor:
         """Return the cursor after the whole batch."""
         if self.current is None:
             raise ValueError("no batch is open")
-        return Cursor(self.current)
+        return Cursor(self.current, horizon=self.horizon)
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """The right to move a stream's cursor, until somebody raises the epoch.
-
-    ``horizon``: rows up to this id are judged by id alone, since a rebase. ``origin`` names the outbox and its copies.
-    """
+    """The right to move a stream's cursor, until somebody raises the epoch. ``origin``: the outbox and its copies."""
 
     epoch: int
     cursor: Cursor
-    horizon: int
     origin: str
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A range of visibility to be published. ``low`` and ``high`` bound the ids of new transactions, if any."""
+    """A range of visibility to be published. ``low`` and ``high`` bound the ids of new transactions, if any.
+
+    ``floor``: no smaller id can be in the batch, and partitions below it are not looked at.
+    """
 
     current: str
     stragglers: str
     low: int | None
     high: int | None
+    floor: int = 0
 
     def is_empty(self) -> bool:
         """Say whether nothing has become visible."""
         return self.low is None and self.stragglers == "{}"
+
+    def start(self, position: int) -> int:
+        """Return the id behind which reading goes on when everything up to this position is published."""
+        return max(position, self.floor - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,22 @@ class Page:
     def last_sequence(self) -> int:
         """Return the id that the cursor is at once this page is confirmed."""
         return self.events[-1].sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A stream as the database shows it to anybody.
+
+    ``cursor_state`` changes whenever anything was published and saved. ``holder_…``: the session with the oldest
+    transaction or snapshot, if there is one; its age in seconds is None where the relay's role may not see it.
+    """
+
+    cursor_state: str
+    is_waiting: bool
+    oldest_age_seconds: float
+    holder_pid: int | None
+    holder_transactions: int | None
+    holder_age_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)

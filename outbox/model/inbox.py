@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from outbox.model.delivery import Settlement, State
+
+# On a dead letter's copy, when the broker would not take its body.
+BODY_LEFT_OUT = "x-outbox-body-left-out-bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +114,9 @@ class DeadLetter:
     reason_class: str
     headers: Mapping[str, object]
     body: bytes
+
+    def fitting(self, max_bytes: int | None) -> DeadLetter:
+        """Return the copy as this broker takes it: a body that is too large is left out and stays in the inbox."""
+        if max_bytes is None or len(self.body) <= max_bytes:
+            return self
+        return replace(self, body=b"", headers={**self.headers, BODY_LEFT_OUT: len(self.body)})

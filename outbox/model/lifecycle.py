@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from outbox.model.guard_events import FailoverSurvived, WitnessMissing, WitnessOfAnother
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceStarted:
@@ -52,15 +54,6 @@ class LeadTaken:
     stream: str
     epoch: int
     previous: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailoverSurvived:
-    """The database is on a new timeline, and every event that is remembered as published exists there."""
-
-    stream: str
-    timeline_before: str
-    verified_events: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +112,51 @@ class PublishingUnblocked:
 
     broker: str
     blocked_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PublishingRefused:
+    """The broker refused a message (a nack); the page is sent again on a new channel."""
+
+    broker: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyUnseen:
+    """The broker does not say whether something that we need is there."""
+
+    thing: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendingAgain:
+    """Pages were under way when the connection failed: their events may arrive twice, with the same ids."""
+
+    stream: str
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamObserved:
+    """The watchdog has looked; see `Observation`."""
+
+    stream: str
+    is_waiting: bool
+    oldest_age_seconds: float
+    holder_pid: int | None
+    holder_transactions: int | None
+    holder_age_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """Committed events wait, nothing is published, and nobody has said why; the relay begins anew."""
+
+    stream: str
+    still_seconds: float
+    oldest_age_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +231,36 @@ class DeadLetterPublished:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class PartitionChanged:
+    """A partition of the outbox table was created, opened, closed, emptied or dropped."""
+
+    stream: str
+    partition: str
+    change: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionPostponed:
+    """A change of a partition has to wait; nothing else waits for it."""
+
+    stream: str
+    partition: str
+    change: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionsSeen:
+    """How the partitions stand after a round of upkeep."""
+
+    stream: str
+    ahead: int
+    oldest_age_seconds: float
+    is_default_used: bool
+
+
 Lifecycle = (
     ServiceStarted
     | ServiceWaiting
@@ -208,7 +276,17 @@ Lifecycle = (
     | Unrouted
     | PublishingBlocked
     | PublishingUnblocked
+    | PublishingRefused
+    | SendingAgain
+    | StreamObserved
+    | Stalled
+    | TopologyUnseen
+    | WitnessMissing
+    | WitnessOfAnother
     | CursorSaved
+    | PartitionChanged
+    | PartitionPostponed
+    | PartitionsSeen
     | Accepted
     | LanesChanged
     | AttemptEnded

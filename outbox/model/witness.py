@@ -34,20 +34,23 @@ class Witness:
         """Return the highest sequence that receivers are known to hold."""
         return max((event.sequence for event in self.published), default=None)
 
-    def to_json(self) -> bytes:
-        """Return the witness as the broker keeps it."""
-        return orjson.dumps({"published": [[one.epoch, one.sequence, one.message_id] for one in self.published]})
+    def to_json(self, origin: str) -> bytes:
+        """Return the witness as the broker keeps it, under the name of its outbox."""
+        return orjson.dumps(
+            {"origin": origin, "published": [[one.epoch, one.sequence, one.message_id] for one in self.published]}
+        )
 
     @classmethod
-    def from_json(cls, text: bytes) -> Witness:
-        """Return the witness that the broker has kept.
+    def from_json(cls, text: bytes) -> tuple[str, Witness]:
+        """Return the origin and the witness that the broker has kept.
 
         Raises:
             ValueError: this is no witness.
         """
         try:
             content: Any = orjson.loads(text)
-            return cls(tuple(Published(int(one[0]), int(one[1]), str(one[2])) for one in content["published"]))
+            events = tuple(Published(int(one[0]), int(one[1]), str(one[2])) for one in content["published"])
+            return str(content["origin"]), cls(events)
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(f"not a witness: {type(error).__name__}") from error
 

@@ -26,19 +26,21 @@ STREAM_IS_LED = "OB006"
 WRITER_IS_BUSY = "OB007"
 
 # Class 08 connection, 53 resources, 57P operator intervention, 58 system error: waiting helps.
-_PASSING_CLASSES = ("08", "53", "58")
-_PASSING_STATES = ("57P01", "57P02", "57P03", "57P05", "57014", "40001", "40P01", "55P03", "XX000")
+_PASSING_CLASSES = ("08", "53", "57P", "58")
+_PASSING_STATES = ("57014", "25P03", "25P04", "40001", "40P01", "55P03", "XX000")
 _MIGRATE = 'run "outbox migrate" with a user who may create schemas'
+_VARIABLES = {"postgres.url": "OUTBOX_PG_URL", "postgres.direct_url": "OUTBOX_PG_DIRECT_URL"}
 _GRANT = "grant outbox_relay (to publish) or outbox_adapter (to consume) to this user"
 
 
 @contextmanager
-def postgres_errors(server: str, *, needs: str = _GRANT) -> Iterator[None]:
+def postgres_errors(server: str, *, needs: str = _GRANT, setting: str = "postgres.url") -> Iterator[None]:
     """Translate what asyncpg raises.
 
     Args:
         server: how people call this server ("PostgreSQL at db:5432/erp"); never with a password.
         needs: what to do when a permission is missing.
+        setting: what people call the URL in the settings.
 
     Raises:
         OutboxError: the matching one, with the original as its cause.
@@ -46,29 +48,30 @@ def postgres_errors(server: str, *, needs: str = _GRANT) -> Iterator[None]:
     try:
         yield
     except asyncpg.PostgresError as error:
-        raise _translate(server, error, needs) from error
-    except asyncpg.InterfaceError as error:
-        # asyncpg says so when the connection went away under it.
+        raise _translate(server, error, needs, setting) from error
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        # asyncpg says so when the connection went away under it; the latter when the server's last words came while
+        # nothing was asked, and the end of the connection is still on its way.
         raise Unavailable(server, str(error)) from error
     except (OSError, TimeoutError, EOFError) as error:
         problem = tls_problem(error)
         if problem is not None:
-            raise Misconfigured(f"{server}: {problem}", "check host, port and sslmode in postgres.url") from error
+            raise Misconfigured(f"{server}: {problem}", f"check host, port and sslmode in {setting}") from error
         raise Unavailable(server, network_reason(error)) from error
 
 
-def _translate(server: str, error: asyncpg.PostgresError, needs: str) -> OutboxError:
+def _translate(server: str, error: asyncpg.PostgresError, needs: str, setting: str) -> OutboxError:
     state = error.sqlstate or ""
     hint = error.hint
     # The first line only: the detail quotes rows, and the hint becomes the next step.
     text = str(error.args[0]) if error.args else type(error).__name__
-    if state.startswith("OB") and (own := _own(server, state, text, hint)) is not None:
+    if state.startswith("OB") and (own := _own(server, state, text, hint, setting)) is not None:
         return own
     match state:
         case "28P01" | "28000":
-            return AccessRefused(f"{server}: {text}", "check user and password in postgres.url (OUTBOX_PG_URL)")
+            return AccessRefused(f"{server}: {text}", f"check user and password in {setting} ({_VARIABLES[setting]})")
         case "3D000":
-            return Misconfigured(f"{server}: {text}", "create the database or correct its name in postgres.url")
+            return Misconfigured(f"{server}: {text}", f"create the database or correct its name in {setting}")
         case "42501":
             return AccessRefused(f"{server}: {text}", needs)
         case "3F000" | "42P01" | "42883" | "42703":
@@ -76,15 +79,16 @@ def _translate(server: str, error: asyncpg.PostgresError, needs: str) -> OutboxE
                 f"{server}: the outbox schema is missing or older than this program ({text})", _MIGRATE
             )
         case "25006":
-            return Misconfigured(f"{server} is read-only, probably a standby", "point postgres.url at the primary")
-        case _ if state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
+            # It was a primary when we connected: a failover. Connecting again finds the new one, or says what is wrong.
+            return Unavailable(server, "it takes no writes any more")
+        case _ if state.startswith(_PASSING_CLASSES) or state in _PASSING_STATES:
             return Unavailable(server, f"{state} {text}")
         case _:
             error.detail = None
             raise error
 
 
-def _own(server: str, state: str, text: str, hint: str | None) -> OutboxError | None:
+def _own(server: str, state: str, text: str, hint: str | None, setting: str) -> OutboxError | None:
     """Translate what our functions raise."""
     match state:
         case "OB001":
@@ -96,7 +100,7 @@ def _own(server: str, state: str, text: str, hint: str | None) -> OutboxError | 
                 "with the same message ids, and then everything new",
             )
         case "OB003":
-            return Misconfigured(f"{server}: {text}", hint or "point postgres.url at the primary")
+            return Misconfigured(f"{server}: {text}", hint or f"point {setting} at the primary")
         case "OB004":
             return Misconfigured(f"{server}: {text}", hint or _MIGRATE)
         case "OB005":

@@ -58,8 +58,6 @@ async def migrate(
         await transaction.start()
         await connection.execute(f"set local lock_timeout = '{_LOCK_WAIT}'")
         await connection.execute("select pg_advisory_xact_lock($1, $2)", LOCK_CLASS, _MIGRATION_LOCK)
-        if await connection.fetchval("select pg_is_in_recovery()"):
-            raise Misconfigured(f"{server} is a standby", "point postgres.url at the primary")
         with postgres_errors(str(server), needs=_NEEDS):
             await connection.execute(_LEDGER)
         report = await _apply(connection, server, on_step)

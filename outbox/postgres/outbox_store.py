@@ -1,4 +1,4 @@
-"""The relay's side of the database: one dedicated session for lock, cursor and reading."""
+"""The relay's side of the database: one session that holds the lead, one that reads and saves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from decimal import Decimal
 import asyncpg
 import orjson
 
-from outbox.model.cursor import Batch, Cursor, Lead, Page, PageLimits
+from outbox.model.cursor import Batch, Cursor, Lead, Observation, Page, PageLimits
 from outbox.model.envelope import Envelope, HeaderValue, RefusedEvent, check_publishable
 from outbox.model.errors import Unpublishable
 from outbox.model.exact_json import exact_number
@@ -24,35 +24,37 @@ _BEGIN_TIMEOUT_SECONDS = 120.0
 
 
 class OutboxSession:
-    """One session of one relay. Losing it is losing the lead."""
+    """One session of one relay. The one that took the lead holds its lock: losing it is losing the lead."""
 
-    def __init__(self, connection: Connection, server: str, stream: str, limits: PageLimits) -> None:
+    def __init__(
+        self, connection: Connection, server: str, stream: str, limits: PageLimits, *, lease_seconds: float
+    ) -> None:
         self._connection = connection
         self._server = server
         self._stream = stream
         self._limits = limits
-        self._horizon = 0
+        self._lease_seconds = lease_seconds
 
     async def try_lead(self) -> Lead | None:
-        """Take the lead of the stream, or return None while another session has it.
+        """Take the lead of the stream, or return None while another relay has it and is alive.
 
         Raises:
             CursorUncertain: the saved cursor is not of this server.
             Misconfigured: a standby, or the schema is missing.
         """
         with postgres_errors(self._server):
-            if not await self._connection.fetchval(
-                "select pg_try_advisory_lock($1, hashtext($2))", LOCK_CLASS, self._stream
-            ):
-                return None
-            row = await self._connection.fetchrow("select * from outbox.take_lead($1)", self._stream)
+            row = await self._connection.fetchrow(
+                "select * from outbox.try_lead($1, $2, $3)",
+                self._stream,
+                LOCK_CLASS,
+                self._lease_seconds,
+                timeout=self._lease_seconds / 2,
+            )
         if row is None:
-            raise LookupError("outbox.take_lead returned no row")
-        self._horizon = row["horizon"]
+            return None
         return Lead(
             row["epoch"],
-            Cursor(row["previous"], row["current"], row["position"]),
-            row["horizon"],
+            Cursor(row["previous"], row["current"], row["position"], row["horizon"]),
             str(row["origin"]),
         )
 
@@ -76,6 +78,22 @@ class OutboxSession:
             )
         return timeline
 
+    async def renew(self, lead: Lead, *, within_seconds: float) -> None:
+        """Say that this leader is alive.
+
+        Raises:
+            LeaseLost: another relay has raised the epoch.
+            Unavailable: no answer, and the lease may run out.
+        """
+        with postgres_errors(self._server):
+            await self._connection.execute(
+                "select outbox.renew_lead($1, $2, $3)",
+                self._stream,
+                lead.epoch,
+                self._lease_seconds,
+                timeout=within_seconds,
+            )
+
     async def begin_batch(self, cursor: Cursor) -> Batch:
         """Return what has become visible since the cursor, or the open batch again after a restart."""
         with postgres_errors(self._server):
@@ -83,12 +101,12 @@ class OutboxSession:
                 "select * from outbox.begin_batch($1::text::pg_snapshot, $2::text::pg_snapshot, $3)",
                 cursor.previous,
                 cursor.current,
-                self._horizon,
+                cursor.horizon,
                 timeout=_BEGIN_TIMEOUT_SECONDS,
             )
         if row is None:
             raise LookupError("outbox.begin_batch returned no row")
-        return Batch(row["current"], row["stragglers"], row["low"], row["high"])
+        return Batch(row["current"], row["stragglers"], row["low"], row["high"], row["floor"])
 
     async def read_page(self, cursor: Cursor, batch: Batch, after: int) -> Page:
         """Return the next events of the batch after this id; no events means the batch is at its end."""
@@ -106,7 +124,7 @@ class OutboxSession:
                 limits.max_events,
                 limits.max_page_bytes,
                 limits.max_payload_bytes,
-                self._horizon,
+                cursor.horizon,
             )
         return Page(
             [_event(row, limits.max_payload_bytes) for row in rows],
@@ -135,6 +153,14 @@ class OutboxSession:
         with postgres_errors(self._server):
             await self._connection.execute("select outbox.reject($1, $2)", event.sequence, event.reason)
 
+    async def observe(self) -> Observation:
+        """Return what a watchdog must know."""
+        with postgres_errors(self._server):
+            row = await self._connection.fetchrow("select * from outbox.observe($1)", self._stream)
+        if row is None:
+            raise LookupError(f"there is no stream {self._stream}")
+        return Observation(**dict(row))
+
     async def waiting(self, count_up_to: int) -> tuple[int, float]:
         """Return how many events the saved cursor has not passed (bounded), and the age of the oldest in seconds."""
         with postgres_errors(self._server):
@@ -145,16 +171,21 @@ class OutboxSession:
 class OutboxStore:
     """Opens sessions on one stream."""
 
-    def __init__(self, server: PostgresServer, limits: PageLimits, *, stream: str = "outbox.event") -> None:
+    def __init__(
+        self, server: PostgresServer, limits: PageLimits, *, stream: str = "outbox.event", lease_seconds: float = 10.0
+    ) -> None:
         self._server = server
         self._limits = limits
         self.stream = stream
+        self.lease_seconds = lease_seconds
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[OutboxSession]:
-        """Open a session of its own; it ends with the block, and with it the lead."""
-        async with connect(self._server) as connection:
-            yield OutboxSession(connection, str(self._server), self.stream, self._limits)
+        """Open a session of its own; it ends with the block, and with it the lead that it may have taken."""
+        async with connect(self._server, needs_session=True) as connection:
+            yield OutboxSession(
+                connection, str(self._server), self.stream, self._limits, lease_seconds=self.lease_seconds
+            )
 
 
 def _event(row: asyncpg.Record, max_payload_bytes: int) -> Envelope | RefusedEvent:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from outbox.model.errors import Misconfigured
 from outbox.postgres.connection import PostgresServer, connect
 from outbox.postgres.errors import postgres_errors
 from outbox.postgres.migrate import LOCK_CLASS
@@ -15,8 +14,9 @@ COUNT_UP_TO = 10_000
 _STREAM = """
 select w.events, w.oldest_age_seconds, c.epoch,
        extract(epoch from clock_timestamp() - c.saved_at)::float8 as saved_age_seconds,
-       exists (select from pg_locks l where l.locktype = 'advisory' and l.classid = $3::int::oid
-                 and l.objid = hashtext($1)::oid and l.granted
+       c.leased_until > clock_timestamp()
+       and exists (select from pg_locks l where l.locktype = 'advisory' and l.classid = $3::int::oid
+                 and l.objid = outbox.lead_key(c.stream, c.epoch)::oid and l.granted
                  and l.database = (select d.oid from pg_database d where d.datname = current_database())) as is_led,
        (select count(*) from (select from outbox.rejected limit $2) r) as rejected
   from outbox.cursor c, outbox.waiting(c.stream, $2) w
@@ -62,9 +62,6 @@ async def read_status(server: PostgresServer, stream: str) -> tuple[StreamStatus
     """
     async with connect(server) as connection:
         with postgres_errors(str(server), needs="grant outbox_relay and outbox_adapter to this user"):
-            if await connection.fetchval("select pg_is_in_recovery()"):
-                # Locks are not replicated: every leader would look dead.
-                raise Misconfigured(f"{server} is a standby", "point postgres.url at the primary")
             row = await connection.fetchrow(_STREAM, stream, COUNT_UP_TO, LOCK_CLASS)
             flows = await connection.fetch("select * from inbox.status($1)", COUNT_UP_TO)
     if row is None:

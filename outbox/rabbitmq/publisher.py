@@ -23,16 +23,16 @@ from outbox.model.envelope import (
 )
 from outbox.model.errors import PublishNotConfirmed, Unavailable, Unpublishable
 from outbox.model.inbox import DeadLetter
-from outbox.model.lifecycle import PublishingBlocked, PublishingUnblocked, Report, Unrouted
+from outbox.model.lifecycle import PublishingBlocked, PublishingRefused, PublishingUnblocked, Report, Unrouted
 from outbox.model.witness import Witness
 from outbox.rabbitmq.batched import BatchedSender
 from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
-from outbox.rabbitmq.limits import SizeLimits
 from outbox.rabbitmq.plain import PlainSender
-from outbox.rabbitmq.topology import DEAD, EVENTS, REJECTED, UNROUTED, FlowRoute, declare
+from outbox.rabbitmq.size_limits import SizeLimits
+from outbox.rabbitmq.topology import DEAD, EVENTS, REJECTED, UNROUTED, FlowRoute, ensure
 from outbox.rabbitmq.wire import Outgoing, Shared
-from outbox.rabbitmq.witness import recall, witness_message
+from outbox.rabbitmq.witness import BrokerWitness
 
 PublisherKind = Literal["batched", "plain"]
 
@@ -64,12 +64,12 @@ class Publisher:
         report: Report,
     ) -> None:
         self._server = server
-        self._connection = connection
         self._transport = transport
         self._sender = sender
         self._limits = limits
         self._source = source
         self._report = report
+        self._witness = BrokerWitness(connection, server, report)
         self._blocked_since: float | None = None
         self._shared = lru_cache(_TYPES_REMEMBERED)(self._share)
 
@@ -132,15 +132,16 @@ class Publisher:
 
     async def publish_dead(self, letters: Sequence[DeadLetter]) -> None:
         """Send the copies of dead deliveries and return when every one is confirmed and in its queue."""
-        await self._send_routed([_dead_message(letter) for letter in letters])
+        await self._send_routed([_dead_message(letter.fitting(self._limits.max_body_bytes)) for letter in letters])
 
     async def recall(self, origin: str) -> Witness | None:
-        """Return what the broker remembers as published from this outbox; None: nobody has ever led it here."""
-        return await recall(self._connection, self._server, origin)
+        """Return what the broker remembers as published from this outbox; None: nothing."""
+        return await self._witness.recall(origin)
 
     async def remember(self, origin: str, witness: Witness) -> None:
         """Have the broker remember what is published, and return when it is stored; `recall` comes first."""
-        await self._send_routed([witness_message(origin, witness)])
+        if self._witness.is_there:
+            await self._send_routed([self._witness.message(origin, witness)])
 
     def _share(self, event_type: str, version: int) -> Shared:
         return Shared(shared_headers(event_type, version, source=self._source))
@@ -170,6 +171,8 @@ class Publisher:
                 return sending.result()
             except ExceptionGroup as group_error:
                 error = group_error.exceptions[0]
+                if isinstance(error, PublishNotConfirmed):
+                    self._report(PublishingRefused(str(self._server), str(error)))
                 self._limits.learn(str(self._server), error)
                 raise error from group_error
 
@@ -228,9 +231,9 @@ class RabbitBroker:
 
     @asynccontextmanager
     async def publisher(self) -> AsyncIterator[Publisher]:
-        """Connect, declare the topology, and give a publisher for the length of the block."""
+        """Connect, make sure of the topology, and give a publisher for the length of the block."""
         async with connect(self._server, name=self._name) as connection:
-            await declare(connection, str(self._server), self._flows)
+            await ensure(connection, self._server, self._flows, self._report)
             with rabbitmq_errors(str(self._server)):
                 async with asyncio.timeout(self._server.connect_timeout_seconds):
                     sender = await self._sender(connection)

@@ -11,9 +11,10 @@ from pamqp.commands import Basic
 
 from outbox.model.envelope import Message
 from outbox.model.errors import Unavailable
+from outbox.model.lifecycle import Report
 from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
-from outbox.rabbitmq.topology import FlowRoute, declare, flow_queue
+from outbox.rabbitmq.topology import FlowRoute, ensure, flow_queue
 
 
 class Subscription:
@@ -64,18 +65,27 @@ class Subscription:
 class RabbitConsumer:
     """Opens subscriptions on connections of their own: a blocked publisher must not stop acks."""
 
-    def __init__(self, server: RabbitServer, flows: Sequence[FlowRoute], *, prefetch: int, name: str) -> None:
+    def __init__(
+        self,
+        server: RabbitServer,
+        flows: Sequence[FlowRoute],
+        *,
+        prefetch: int,
+        name: str,
+        report: Report = lambda _event: None,
+    ) -> None:
         self._server = server
         self._flows = flows
         self._prefetch = prefetch
         self._name = name
+        self._report = report
 
     @asynccontextmanager
     async def subscription(self, flow: str) -> AsyncIterator[Subscription]:
-        """Connect, declare the topology, and consume a flow's queue for the length of the block."""
+        """Connect, make sure of the topology, and consume a flow's queue for the length of the block."""
         queue = flow_queue(flow)
         async with connect(self._server, name=f"{self._name} {queue}") as connection:
-            await declare(connection, str(self._server), self._flows)
+            await ensure(connection, self._server, self._flows, self._report)
             with rabbitmq_errors(str(self._server)):
                 async with asyncio.timeout(self._server.connect_timeout_seconds):
                     channel = await open_channel(connection, str(self._server), publisher_confirms=False)

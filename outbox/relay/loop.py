@@ -10,32 +10,33 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from outbox.model.cursor import Batch, Cursor, Lead, Page, PageLimits
 from outbox.model.envelope import Envelope, RefusedEvent
+from outbox.model.errors import OutboxError, Unavailable
 from outbox.model.lifecycle import (
     CaughtUp,
     CursorSaved,
     EventRejected,
-    FailoverSurvived,
     LeadTaken,
     PagePublished,
     Report,
+    SendingAgain,
     StandingBy,
 )
-from outbox.model.witness import Witness
-from outbox.relay.memory import Memory
+from outbox.relay.guard import Guard, GuardSession, Memory, WitnessKeeper
+from outbox.relay.lease import LeaseSession, held
+from outbox.relay.pace import finished
 from outbox.supervisor import Pulse, Stop
 
 
-class _Session(Protocol):
-    """The database as the relay needs it; losing the session is losing the lead."""
+class _Session(LeaseSession, GuardSession, Protocol):
+    """The database as the relay needs it. One session holds the lead, another reads and saves."""
 
     async def try_lead(self) -> Lead | None: ...
-    async def verify(self, lead: Lead, witness: Witness | None) -> str | None: ...
     async def begin_batch(self, cursor: Cursor) -> Batch: ...
     async def read_page(self, cursor: Cursor, batch: Batch, after: int) -> Page: ...
     async def save(self, lead: Lead, cursor: Cursor) -> None: ...
@@ -48,10 +49,12 @@ class _Store(Protocol):
 
     @property
     def stream(self) -> str: ...
+    @property
+    def lease_seconds(self) -> float: ...
     def session(self) -> AbstractAsyncContextManager[_Session]: ...
 
 
-class _Publisher(Protocol):
+class _Publisher(WitnessKeeper, Protocol):
     """The broker as the relay needs it. What is sent is confirmed and stored when a call returns.
 
     Pages are sent in the order of the calls, also while earlier ones are unconfirmed.
@@ -59,8 +62,6 @@ class _Publisher(Protocol):
 
     async def publish(self, events: Sequence[Envelope]) -> Sequence[RefusedEvent]: ...
     async def publish_rejected(self, event: RefusedEvent) -> None: ...
-    async def recall(self, origin: str) -> Witness | None: ...
-    async def remember(self, origin: str, witness: Witness) -> None: ...
 
 
 class _Broker(Protocol):
@@ -71,8 +72,6 @@ class _Broker(Protocol):
 
 # One page is confirmed by the broker while the next is on its way to it, and a third is read from the database.
 _PAGES_UNDER_WAY = 2
-# A wait for confirms is as long as the broker needs; the loop still shows that it turns.
-_BEAT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +102,13 @@ class Relay:
         self._broker = broker
         self._settings = settings
         self._report = report
+        self._begin_anew = asyncio.Event()
         # Outlives sessions: after a failover it knows what the database may have lost.
         self._memory = Memory()
+
+    def reconnect(self) -> None:
+        """Give up what is under way and begin anew; for whoever sees that nothing moves."""
+        self._begin_anew.set()
 
     async def run(self, stop: Stop, pulse: Pulse) -> None:
         """Publish until stopped; with ``is_draining``, until everything committed is confirmed.
@@ -114,30 +118,33 @@ class Relay:
             LeaseLost: another relay leads.
             Misconfigured: a person must act, for example because the database was restored (CursorUncertain).
         """
-        async with self._store.session() as session:
-            lead = await self._wait_for_lead(session, stop, pulse)
+        self._begin_anew.clear()
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(self._until_begun_anew())
+            await self._stand_by_and_lead(stop, pulse)
+            watch.cancel()
+
+    async def _until_begun_anew(self) -> None:
+        await self._begin_anew.wait()
+        raise Unavailable("the relay", "nothing moved although events wait")
+
+    async def _stand_by_and_lead(self, stop: Stop, pulse: Pulse) -> None:
+        async with self._store.session() as holder:
+            lead = await self._wait_for_lead(holder, stop, pulse)
             if lead is None:
                 return
             self._report(LeadTaken(self._store.stream, lead.epoch, lead.cursor.previous))
-            async with self._broker.publisher() as publisher:
-                await self._verify(session, publisher, lead)
-                pulse.establish()
-                leader = _Leader(
-                    self._store.stream, session, publisher, lead, self._settings, self._report, self._memory
-                )
-                await leader.run(stop, pulse)
+            async with held(holder, lead, self._store.lease_seconds):
+                await self._lead(lead, stop, pulse)
 
-    async def _verify(self, session: _Session, publisher: _Publisher, lead: Lead) -> None:
-        """Compare the database with what is remembered as published, before anything else is."""
-        witness = self._memory.recall(lead.origin, await publisher.recall(lead.origin))
-        if witness is not None:
-            # First, so that a rebase hears from the broker what only this process knows.
-            await publisher.remember(lead.origin, witness)
-        timeline_before = await session.verify(lead, witness)
-        if witness is None:
-            await publisher.remember(lead.origin, Witness())
-        elif timeline_before is not None:
-            self._report(FailoverSurvived(self._store.stream, timeline_before, len(witness.published)))
+    async def _lead(self, lead: Lead, stop: Stop, pulse: Pulse) -> None:
+        # A session of its own: a statement that takes long must not hold up the renewal of the lease.
+        async with self._store.session() as session, self._broker.publisher() as publisher:
+            guard = Guard(self._store.stream, lead, session, publisher, self._memory, self._report)
+            await guard.verify()
+            pulse.establish()
+            leader = _Leader(self._store.stream, session, publisher, lead, self._settings, self._report, guard)
+            await leader.run(stop, pulse)
 
     async def _wait_for_lead(self, session: _Session, stop: Stop, pulse: Pulse) -> Lead | None:
         is_standing_by = False
@@ -166,7 +173,7 @@ class _Leader:
         lead: Lead,
         settings: RelaySettings,
         report: Report,
-        memory: Memory,
+        guard: Guard,
     ) -> None:
         self._stream = stream
         self._session = session
@@ -174,49 +181,66 @@ class _Leader:
         self._lead = lead
         self._settings = settings
         self._report = report
-        self._memory = memory
+        self._guard = guard
         self._cursor = lead.cursor
         self._saved = lead.cursor
         self._saved_at = time.monotonic()
-        self._has_published_since_save = False
+        self._under_way: deque[tuple[Page, asyncio.Task[_Sent]]] = deque()
+        self._is_worth_saving = False
+        self._floor = 0
 
     async def run(self, stop: Stop, pulse: Pulse) -> None:
+        try:
+            await self._publish_until(stop, pulse)
+        except (OutboxError, ExceptionGroup):
+            if self._under_way:
+                self._report(SendingAgain(self._stream, sum(len(page.events) for page, _ in self._under_way)))
+            # The broker may be away while the database is not: what is confirmed need not be sent again.
+            with suppress(OutboxError):
+                await self._save_changes()
+            raise
+        await self._save_changes()
+        await self._guard.tell_at_the_end()
+
+    async def _publish_until(self, stop: Stop, pulse: Pulse) -> None:
         pause_seconds = self._settings.poll_busy_seconds
         while not stop.is_set():
             pulse.beat()
             batch = await self._session.begin_batch(self._cursor)
             self._cursor = self._cursor.begun(batch.current)
+            if batch.floor > self._floor:
+                # A partition is passed, also while nothing is published; its retention waits for the saved cursor.
+                self._floor = batch.floor
+                self._is_worth_saving = True
             if batch.is_empty():
                 self._cursor = self._cursor.finished()
                 self._report(CaughtUp(self._stream))
                 if self._settings.is_draining:
                     break
-                await self._save_when_due()
+                await self._save_when_due(pulse)
                 await stop.pause(pause_seconds)
                 pause_seconds = min(pause_seconds * 2, self._settings.poll_idle_seconds)
             else:
                 await self._publish(batch, stop, pulse)
                 pause_seconds = self._settings.poll_busy_seconds
-        if self._cursor != self._saved:
-            await self._save()
 
     async def _publish(self, batch: Batch, stop: Stop, pulse: Pulse) -> None:
         """Publish one batch; the next page is read while the last ones are being confirmed."""
-        after = self._cursor.position
+        after = batch.start(self._cursor.position)
         is_complete = False
-        under_way: deque[tuple[Page, asyncio.Task[_Sent]]] = deque()
+        under_way = self._under_way
         async with asyncio.TaskGroup() as group:
             while not is_complete and not stop.is_set():
                 pulse.beat()
                 page = await self._session.read_page(self._cursor, batch, after)
                 if len(under_way) == _PAGES_UNDER_WAY:
-                    await self._pass(*under_way.popleft(), pulse)
+                    await self._pass_first(pulse)
                 if page.events:
                     after = page.last_sequence()
                     under_way.append((page, group.create_task(self._send(page))))
                 is_complete = page.is_last(self._settings.limits)
             while under_way:
-                await self._pass(*under_way.popleft(), pulse)
+                await self._pass_first(pulse)
         if is_complete:
             self._cursor = self._cursor.finished()
 
@@ -230,17 +254,17 @@ class _Leader:
             await self._publisher.publish_rejected(event)
         return _Sent(refused, time.monotonic() - started_at)
 
-    async def _pass(self, page: Page, sending: asyncio.Task[_Sent], pulse: Pulse) -> None:
-        """Move the cursor behind a page, once it is confirmed and its refused events are recorded."""
-        while not (await asyncio.wait((sending,), timeout=_BEAT_SECONDS))[0]:
-            pulse.beat()
-        sent = await sending
-        self._memory.note(self._lead.epoch, page, sent.refused)
+    async def _pass_first(self, pulse: Pulse) -> None:
+        """Move the cursor behind the first page under way, once it is confirmed and its refused events are recorded."""
+        page, sending = self._under_way[0]
+        sent = await finished(sending, pulse)
+        self._guard.note(page, sent.refused)
         for event in sent.refused:
             await self._session.reject(event)
             self._report(EventRejected(self._stream, event.message_id, event.sequence, event.reason))
+        self._under_way.popleft()
         self._cursor = self._cursor.advanced(page.last_sequence())
-        self._has_published_since_save = True
+        self._is_worth_saving = True
         self._report(
             PagePublished(
                 self._stream,
@@ -250,18 +274,21 @@ class _Leader:
                 sent.confirm_seconds,
             )
         )
-        await self._save_when_due()
+        await self._save_when_due(pulse)
 
-    async def _save_when_due(self) -> None:
-        if self._has_published_since_save and (time.monotonic() - self._saved_at >= self._settings.save_every_seconds):
+    async def _save_when_due(self, pulse: Pulse) -> None:
+        if self._is_worth_saving and (time.monotonic() - self._saved_at >= self._settings.save_every_seconds):
+            await self._save()
+            await self._guard.tell(pulse)
+
+    async def _save_changes(self) -> None:
+        if self._cursor != self._saved:
             await self._save()
 
     async def _save(self) -> None:
         cursor = self._cursor
         await self._session.save(self._lead, cursor)
-        if self._has_published_since_save:
-            await self._publisher.remember(self._lead.origin, self._memory.witness())
         self._saved = cursor
         self._saved_at = time.monotonic()
-        self._has_published_since_save = False
+        self._is_worth_saving = False
         self._report(CursorSaved(self._stream, cursor.position))

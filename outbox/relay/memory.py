@@ -15,6 +15,8 @@ class Memory:
     def __init__(self) -> None:
         self._published: dict[str, Published] = {}
         self._origin: str | None = None
+        # Whether the broker knows less.
+        self.has_news = False
 
     def recall(self, origin: str, from_broker: Witness | None) -> Witness | None:
         """Return everything that is known of this outbox, and go on from there; None: nobody remembers anything.
@@ -23,6 +25,7 @@ class Memory:
         """
         known = together(self.witness() if origin == self._origin else None, from_broker)
         self._origin = origin
+        self.has_news = known is None or known != from_broker
         self._published = {one.message_id: one for one in known.published} if known is not None else {}
         return known
 
@@ -34,6 +37,7 @@ class Memory:
                 # What was published again counts once, and as the newest.
                 self._published.pop(event.message_id, None)
                 self._published[event.message_id] = Published(epoch, event.sequence, event.message_id)
+                self.has_news = True
         while len(self._published) > REMEMBERED_EVENTS:
             del self._published[next(iter(self._published))]
 

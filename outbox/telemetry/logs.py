@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import asdict
 from typing import assert_never
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
+from outbox.model import guard_events
 from outbox.model import lifecycle as happened
 from outbox.model.lifecycle import Lifecycle
 
@@ -70,7 +72,7 @@ class LifecycleLog:
         _write(self._log, event)
 
 
-def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None:  # noqa: C901, PLR0912 - one flat case for each event
+def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat case for each event
     match event:
         case happened.ServiceStarted(service):
             log.info("service started", service=service)
@@ -85,7 +87,7 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.error("drain took too long", busy=list(busy))
         case happened.LeadTaken(stream, epoch, previous):
             log.info("lead taken", stream=stream, epoch=epoch, previous=previous)
-        case happened.FailoverSurvived(stream, timeline_before, verified_events):
+        case guard_events.FailoverSurvived(stream, timeline_before, verified_events):
             log.warning(
                 "the database has failed over, nothing that is remembered as published is missing",
                 stream=stream,
@@ -113,8 +115,44 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.error("the broker takes nothing, it is out of memory or disk", broker=broker)
         case happened.PublishingUnblocked(broker, blocked_seconds):
             log.info("the broker takes messages again", broker=broker, blocked_seconds=round(blocked_seconds, 1))
+        case happened.PublishingRefused(broker, reason):
+            log.warning("the broker refused a message", broker=broker, reason=reason)
+        case happened.SendingAgain(stream, events):
+            log.warning("unconfirmed events are sent again", stream=stream, events=events)
+        case happened.StreamObserved():
+            log.debug("stream observed", **asdict(event))
+        case happened.Stalled(stream, still_seconds, oldest_age_seconds):
+            log.error(
+                "events wait and nothing is published, the relay begins anew",
+                stream=stream,
+                still_seconds=round(still_seconds),
+                oldest_age_seconds=round(oldest_age_seconds),
+            )
+        case happened.TopologyUnseen(thing, reason):
+            log.warning("topology not seen", thing=thing, reason=reason)
+        case guard_events.WitnessMissing(server, queue):
+            log.warning(
+                "the broker cannot remember what is published, a loss is seen only while this relay lives",
+                server=server,
+                queue=queue,
+            )
+        case guard_events.WitnessOfAnother(server, origin):
+            log.warning("the broker remembers another outbox, it is ignored", server=server, origin=origin)
         case happened.CursorSaved(stream, position):
             log.debug("cursor saved", stream=stream, position=position)
+        case happened.PartitionChanged(stream, partition, change, size_bytes):
+            log.info("partition", stream=stream, partition=partition, change=change, size_bytes=size_bytes)
+        case happened.PartitionPostponed(stream, partition, change, reason):
+            log.warning("partition postponed", stream=stream, partition=partition, change=change, reason=reason)
+        case happened.PartitionsSeen(stream, ahead, oldest_age_seconds, is_default_used):
+            write = log.error if is_default_used else log.debug
+            write(
+                "partitions",
+                stream=stream,
+                ahead=ahead,
+                oldest_age_seconds=round(oldest_age_seconds),
+                is_default_used=is_default_used,
+            )
         case happened.Accepted(flow, accepted, duplicates, dead):
             write = log.warning if dead else log.debug
             write("accepted", flow=flow, accepted=accepted, duplicates=duplicates, dead=dead)

@@ -13,6 +13,7 @@ from outbox.model import lifecycle as happened
 from outbox.model.delivery import State
 from outbox.model.lifecycle import Lifecycle
 from outbox.model.outcome import OUTCOME_NAMES
+from outbox.telemetry.relay_metrics import RelayMetrics
 
 # The one service whose failure leaves events unpublished.
 _RELAY = "relay"
@@ -49,6 +50,17 @@ class Metrics:
         self._rejected = Counter(
             "outbox_rejected_events", "Events that cannot become a message.", ["stream"], registry=registry
         )
+        self._partitions_ahead = Gauge(
+            "outbox_partitions_ahead", "Partitions that wait for their first event.", ["stream"], registry=registry
+        )
+        self._oldest_partition = Gauge(
+            "outbox_oldest_partition_age_seconds", "Age of the oldest partition that holds events.", ["stream"],
+            registry=registry,
+        )  # fmt: skip
+        self._default_used = Gauge(
+            "outbox_default_partition_used", "1 while events are in the partition of last resort.", ["stream"],
+            registry=registry,
+        )  # fmt: skip
         self._unrouted = Counter("outbox_unrouted_events", "Events that nobody has bound.", registry=registry)
         self._confirm = Histogram(
             "outbox_confirm_duration_seconds", "From sending a page to its last confirm.", ["stream"],
@@ -78,6 +90,7 @@ class Metrics:
             "outbox_service_waits", "How often a service could not work and was started again.", ["service"],
             registry=registry,
         )  # fmt: skip
+        self._relay = None if stream is None else RelayMetrics(registry, stream)
         if stream is not None:
             oldest.labels(stream).set_function(self._unpublished.age_seconds)
             for metric in (self._leader, self._published, self._rejected, self._confirm):
@@ -96,6 +109,8 @@ class Metrics:
 
     def __call__(self, event: Lifecycle) -> None:  # noqa: C901, PLR0912 - one flat case for each event
         """Count one event. What has no metric is in the logs."""
+        if self._relay is not None:
+            self._relay(event)
         match event:
             case happened.LeadTaken():
                 self._leader.labels(event.stream).set(1)
@@ -112,6 +127,10 @@ class Metrics:
                 self._rejected.labels(event.stream).inc()
             case happened.Unrouted():
                 self._unrouted.inc()
+            case happened.PartitionsSeen():
+                self._partitions_ahead.labels(event.stream).set(event.ahead)
+                self._oldest_partition.labels(event.stream).set(event.oldest_age_seconds)
+                self._default_used.labels(event.stream).set(event.is_default_used)
             case happened.Accepted():
                 self._accepted.labels(event.flow).inc(event.accepted)
                 self._duplicates.labels(event.flow).inc(event.duplicates)

@@ -48,13 +48,16 @@ begin
            saved_at = clock_timestamp()
      where c.stream = wanted_stream
     returning c.* into moved;
+    -- The transaction ids that sealed them may be another server's: the keeper draws new ones.
+    update outbox.partition p set sealed_by = null where p.emptied_at is null and p.sealed_by is not null;
     insert into outbox.rebase (epoch, first_sequence, horizon, sequence_before, sequence_after, stream, choice, reason,
                                cursor_before, cursor_after)
-    values (moved.epoch, started, newest, rebase.sequence_before, rebase.sequence_after, wanted_stream, choice, why, to_jsonb(saved), to_jsonb(moved));
+    values (moved.epoch, started, newest, rebase.sequence_before, rebase.sequence_after, wanted_stream, choice, why,
+            to_jsonb(saved), to_jsonb(moved));
     return query select moved.epoch, started;
 end
 $$;
 comment on function outbox.rebase is
-    'Makes a cursor belong to this server: rows from rebase_start up to "newest" are published again, then everything that is not visible in "boundary", each once; both, and the sequence for the audit, are rebase_boundary''s. With a row in outbox.rebase. OB004: no such stream. OB006: a relay leads. Touches outbox.cursor, outbox.rebase (one row each).';
+    'Makes a cursor belong to this server: rows from rebase_start up to "newest" are published again, then everything that is not visible in "boundary", each once; both, and the sequence for the audit, are rebase_boundary''s. With a row in outbox.rebase. OB004: no such stream. OB006: a relay leads. Touches outbox.cursor, outbox.rebase (one row each), outbox.partition (unsealed, unless emptied).';
 revoke all on function outbox.rebase from public;
 grant execute on function outbox.rebase to outbox_relay;

@@ -17,7 +17,7 @@ begin
     end if;
     begin
         -- Waits for transactions that have written events, so that every id drawn up to now is decided.
-        lock table outbox.event in share mode;
+        lock table only outbox.event in share mode;
     exception
         when lock_not_available then
             raise exception 'transactions that write events did not end within %', current_setting('lock_timeout')

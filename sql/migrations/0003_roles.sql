@@ -25,6 +25,7 @@ grant usage on schema outbox to outbox_writer, outbox_relay;
 grant insert (type, version, key, payload, headers) on outbox.event to outbox_writer;
 grant select on outbox.event to outbox_relay;
 grant select, update on outbox.cursor to outbox_relay;
+grant select on outbox.partition to outbox_relay;
 grant select, insert on outbox.rejected to outbox_relay;
 
 grant usage on schema inbox to outbox_adapter;

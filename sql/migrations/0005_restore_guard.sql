@@ -1,6 +1,7 @@
 -- The restore guard: what tells whether a cursor belongs to the server that it is found on, and the way back if it does not.
 
 -- Their parameters or results change.
+drop function if exists outbox.try_lead(text, integer, double precision);
 drop function if exists outbox.take_lead(text);
 drop function if exists outbox.begin_batch(pg_snapshot, pg_snapshot);
 drop function if exists outbox.read_page(pg_snapshot, pg_snapshot, xid8[], bigint, bigint, bigint, integer, bigint, integer);

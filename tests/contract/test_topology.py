@@ -36,6 +36,7 @@ async def test_every_queue_is_a_durable_quorum_queue_and_every_consumed_one_has_
     by_name = {queue["name"]: queue for queue in listed}
     assert set(by_name) == {
         "flow.orders", "flow.stock", "dead.orders", "dead.stock", "outbox.unrouted", "outbox.rejected",
+        "outbox.witness",
     }  # fmt: skip
     assert {(queue["type"], queue["durable"]) for queue in listed} == {("quorum", True)}
     arguments = by_name["flow.orders"]["arguments"]

@@ -12,10 +12,10 @@ from outbox.postgres.connection import PostgresServer
 from outbox.postgres.migrate import migrate
 from tests.kit.broker import Broker
 from tests.kit.cli import Cli
+from tests.kit.copies import PrivateCluster, private_cluster
 from tests.kit.database import Database
 from tests.kit.outbox import Outbox
 from tests.kit.site import Site, site_for
-from tests.kit.standby import PrivateCluster, private_cluster
 from tests.kit.tap import Tap, tapped
 
 

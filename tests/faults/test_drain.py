@@ -58,7 +58,7 @@ async def test_a_consumer_that_is_asked_twice_ends_at_once(site: Site) -> None:
 
 
 async def test_a_relay_that_is_asked_to_end_saves_its_cursor(site: Site, tap: Tap) -> None:
-    relay = await site.start("relay", relay={"save_every": "60s"})
+    relay = await site.start("relay", relay={"save_every": "60s", "stalled_after": "10m"})
     await relay.logged("caught up")
     (first,) = await site.confirm_orders()
     await relay.logged("page published")

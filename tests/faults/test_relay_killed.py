@@ -29,7 +29,7 @@ async def test_a_relay_killed_between_publish_and_confirm_publishes_again(site: 
 
 async def test_a_relay_killed_between_confirm_and_cursor_publishes_again(site: Site, tap: Tap) -> None:
     await site.start("consume")
-    relay = await site.start("relay", relay={"save_every": "60s"})
+    relay = await site.start("relay", relay={"save_every": "60s", "stalled_after": "10m"})
     await relay.logged("caught up")
     (event_id,) = await site.confirm_orders()
     await relay.logged("page published")

@@ -12,10 +12,10 @@ import pytest
 from outbox.model.errors import ExitCode
 from outbox.postgres.connection import PostgresServer
 from outbox.postgres.migrate import migrate
+from tests.kit.copies import PrivateCluster, burn_transaction_ids, create_database, dump_and_restore
 from tests.kit.database import fresh_database
 from tests.kit.outbox import Outbox
 from tests.kit.shared_servers import Addresses
-from tests.kit.standby import PrivateCluster, burn_transaction_ids, create_database, dump_and_restore
 
 pytestmark = [pytest.mark.xdist_group("other cluster"), pytest.mark.timeout(120)]
 

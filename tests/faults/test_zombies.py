@@ -69,7 +69,8 @@ async def test_a_relay_that_was_frozen_and_replaced_does_not_move_the_cursor(sit
 
 async def test_a_relay_whose_epoch_has_passed_saves_nothing_and_starts_over(site: Site, tap: Tap) -> None:
     await site.start("consume")
-    relay = await site.start("relay")
+    # The renewal would notice too, and before anything is published.
+    relay = await site.start("relay", relay={"standby_poll": "100ms", "lease": "10m"})
     await relay.logged("caught up")
     # Another relay led for a moment, and this one's connection never broke.
     await site.database.value("select epoch from outbox.take_lead('outbox.event')")

@@ -1,7 +1,8 @@
 """The snapshot cursor against writers that do everything that breaks other cursors.
 
-Judged by the rows themselves: nothing missing, nothing twice, no inversion per key. Ids do go backwards between
-batches; each time that happens, a cursor of the form "id > last" would have lost an event.
+Judged by what the writers have committed beside the rows: nothing missing, nothing twice, no inversion per key, also
+while partitions are opened, emptied and dropped under them. Ids do go backwards between batches; each time that
+happens, a cursor of the form "id > last" would have lost an event.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from outbox.model.cursor import Cursor, PageLimits
 from outbox.model.envelope import Envelope
 from outbox.postgres.outbox_store import OutboxSession, OutboxStore
 from tests.kit.database import Database
+from tests.kit.partitions import AT_ONCE, IDS, days_go_by
 
 _WRITERS = 8
 _KEYS = 30
@@ -26,6 +28,7 @@ create schema shop;
 create table shop.account (key text primary key, counter bigint not null default 0);
 insert into shop.account select 'k' || n, 0 from generate_series(1, {_KEYS}) n;
 create table shop.noise (x int);
+create table shop.written (id bigint);
 """
 
 
@@ -76,9 +79,10 @@ async def _touch(connection: asyncpg.Connection, key: str, chance: random.Random
     counter = await connection.fetchval(
         "update shop.account set counter = counter + 1 where key = $1 returning counter", key
     )
-    await connection.execute(
-        "insert into outbox.event (type, key, payload) values ('t', $1, $2::json)", key, str(counter)
+    id_ = await connection.fetchval(
+        "insert into outbox.event (type, key, payload) values ('t', $1, $2::json) returning id", key, str(counter)
     )
+    await connection.execute("insert into shop.written values ($1)", id_)
     if savepoint is None:
         return
     if chance.random() < 0.3:
@@ -90,7 +94,7 @@ async def _touch(connection: asyncpg.Connection, key: str, chance: random.Random
 async def _drain(session: OutboxSession, cursor: Cursor, limits: PageLimits, seen: Seen) -> Cursor:
     """Read one batch page by page, as the relay does."""
     batch = await session.begin_batch(cursor)
-    cursor, after = cursor.begun(batch.current), 0
+    cursor, after = cursor.begun(batch.current), batch.start(0)
     while True:
         page = await session.read_page(cursor, batch, after)
         seen.add([event for event in page.events if isinstance(event, Envelope)])
@@ -100,9 +104,16 @@ async def _drain(session: OutboxSession, cursor: Cursor, limits: PageLimits, see
             return cursor.finished()
 
 
-@pytest.mark.parametrize(("page_events", "page_bytes"), [(3, 1 << 20), (50, 40), (500, 1 << 20)])
+async def _let_days_go_by(database: Database, writers: list[asyncio.Task[None]]) -> None:
+    while not all(writer.done() for writer in writers):
+        await days_go_by(database, 1, AT_ONCE)
+
+
+@pytest.mark.parametrize(
+    ("page_events", "page_bytes", "has_days"), [(3, 1 << 20, True), (50, 40, False), (500, 1 << 20, True)]
+)
 async def test_every_committed_event_is_read_once_and_in_order_for_its_key(
-    database: Database, page_events: int, page_bytes: int
+    database: Database, page_events: int, page_bytes: int, has_days: bool
 ) -> None:
     async with database.connection() as connection:
         await connection.execute(_SETUP)
@@ -110,20 +121,23 @@ async def test_every_committed_event_is_read_once_and_in_order_for_its_key(
     async with OutboxStore(database.server, limits).session() as session:
         lead = await session.try_lead()
         assert lead is not None
-        cursor, batches = lead.cursor, 0
+        cursor = lead.cursor
         async with asyncio.TaskGroup() as group:
             writers = [group.create_task(_write(database.url, seed)) for seed in range(_WRITERS)]
+            if has_days:
+                group.create_task(_let_days_go_by(database, writers))
             while not all(writer.done() for writer in writers):
                 cursor = await _drain(session, cursor, limits, seen)
-                batches += 1
+                await session.save(lead, cursor)
         cursor = await _drain(session, cursor, limits, seen)
 
-    committed = {row["id"] for row in await database.rows("select id from outbox.event")}
+    committed = {row["id"] for row in await database.rows("select id from shop.written")}
     assert len(seen.ids) == len(set(seen.ids)), "an event was read twice"
     assert set(seen.ids) == committed, "an event was missed, or one was read that never committed"
     inversions = [key for key, counters in seen.per_key.items() if counters != sorted(counters)]
     assert not inversions, "the order of a key was turned round"
     assert seen.regressions > 0, "nothing committed out of order: this run proved nothing"
+    assert len({id_ // IDS for id_ in committed}) > 2 * has_days, "no day has gone by"
 
 
 async def test_an_event_of_a_slow_transaction_is_read_although_later_ids_were_read_before(database: Database) -> None:

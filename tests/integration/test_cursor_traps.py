@@ -89,16 +89,10 @@ async def test_an_interrupted_batch_goes_on_behind_its_position_after_a_restart(
 
 
 async def test_an_idle_look_at_the_outbox_finds_nothing_and_costs_no_transaction_id(database: Database) -> None:
-    async with _store(database).session() as session:
-        lead = await session.try_lead()
-        assert lead is not None
-        before = await database.value("select pg_snapshot_xmax(pg_current_snapshot())::text")
-        cursor = lead.cursor
-        for _ in range(20):
-            batch = await session.begin_batch(cursor)
-            assert batch.is_empty()
-            cursor = cursor.begun(batch.current).finished()
-        assert await database.value("select pg_snapshot_xmax(pg_current_snapshot())::text") == before
+    async with database.connection() as connection, connection.transaction():
+        batch = await connection.fetchrow("select * from outbox.begin_batch('1:1:')")
+        assert (batch["stragglers"], batch["low"]) == ("{}", None)
+        assert await connection.fetchval("select pg_current_xact_id_if_assigned()::text") is None
 
 
 async def test_emit_with_ordered_gives_a_key_its_commit_order_without_a_business_row(database: Database) -> None:
@@ -140,3 +134,20 @@ async def test_a_missing_stream_is_a_clear_error(database: Database) -> None:
     async with OutboxStore(database.server, LIMITS, stream="outbox.other").session() as session:
         with pytest.raises(Misconfigured, match=r"there is no stream outbox\.other"):
             await session.try_lead()
+
+
+async def test_a_policy_that_hides_rows_from_the_relay_is_an_error_and_not_an_empty_outbox(
+    database: Database,
+) -> None:
+    async with database.connection() as connection:
+        await connection.execute("insert into outbox.event (type, payload) values ('t', '{}')")
+        await connection.execute("alter table outbox.event enable row level security")
+        await connection.execute("set role outbox_relay")
+        for statement in (
+            "select * from outbox.begin_batch('1:1:')",
+            "select * from outbox.read_page('1:1:', pg_current_snapshot(), '{}', 1, 9, 0, 10, 1000, 1000)",
+            "select * from outbox.waiting('outbox.event', 1)",
+            "select * from outbox.observe('outbox.event')",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+                await connection.fetch(statement)

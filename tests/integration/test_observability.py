@@ -104,8 +104,8 @@ async def test_health_says_how_each_loop_is_and_does_not_ask_for_more(
         unknown, _ = await answer_of(port, "/")
 
     assert (live[0], ready[0], unknown) == (200, 200, 404)
-    assert json.loads(ready[1]) == {"is_ready": True}
-    services = ("relay", f"accept {FLOW}", f"apply {FLOW}", f"dead letters {FLOW}", "http")
+    assert json.loads(ready[1]) == {"is_ready": True, "reasons": []}
+    services = ("relay", "watch", "partitions", f"accept {FLOW}", f"apply {FLOW}", f"dead letters {FLOW}", "http")
     assert json.loads(live[1]) == {"is_alive": True, "services": dict.fromkeys(services, "running")}
 
 

@@ -52,7 +52,7 @@ async def _read(session: OutboxSession, cursor: Cursor) -> tuple[list[int], Curs
     """Read one batch, as the relay does."""
     batch = await session.begin_batch(cursor)
     cursor = cursor.begun(batch.current)
-    page = await session.read_page(cursor, batch, cursor.position)
+    page = await session.read_page(cursor, batch, batch.start(cursor.position))
     return [event.sequence for event in page.events], cursor.finished()
 
 

@@ -72,25 +72,13 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.mark.xdist_group("standby")
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(
-    ("verb", "problem"),
-    [
-        (("migrate",), " is a standby"),
-        (("status",), " is a standby"),
-        (EMIT, " is read-only, probably a standby"),
-        (("consume",), " is read-only, probably a standby"),
-        (DRAIN, ": this server is a hot standby: its snapshots do not show running transactions"),
-    ],
-    ids=lambda value: value[0] if isinstance(value, tuple) else None,
-)
-async def test_a_hot_standby_is_refused(
-    cli: Cli, cluster: Cluster, broker: Broker, verb: tuple[str, ...], problem: str
-) -> None:
+@pytest.mark.parametrize("verb", [("migrate",), ("status",), EMIT, ("consume",), DRAIN], ids=lambda verb: verb[0])
+async def test_a_hot_standby_is_refused(cli: Cli, cluster: Cluster, broker: Broker, verb: tuple[str, ...]) -> None:
     cli.settings(one_flow())
     ended = await replace(cli, pg_url=cluster.standby_url, amqp_url=broker.url)(*verb)
 
     assert ended.refusal(ExitCode.MISCONFIGURED) == (
-        f"PostgreSQL at 127.0.0.1:{port_of(cluster.standby_url)}/postgres{problem} {POINT_AT_PRIMARY}"
+        f"PostgreSQL at 127.0.0.1:{port_of(cluster.standby_url)}/postgres is a standby {POINT_AT_PRIMARY}"
     )
 
 

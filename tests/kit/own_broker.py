@@ -13,12 +13,12 @@ from sandbox.watchdog import Watchdog
 
 
 @contextmanager
-def own_rabbitmq() -> Iterator[PrivateRabbitMQ]:
-    """Start one (about four seconds) and end it."""
+def own_rabbitmq(settings: str = "") -> Iterator[PrivateRabbitMQ]:
+    """Start one (about four seconds) with more lines for its rabbitmq.conf, and end it."""
     programs = find_rabbitmq()
     if programs is None:
         pytest.skip("needs RabbitMQ on this machine; a container cannot be frozen from here")
     with Watchdog() as watchdog:
-        server = PrivateRabbitMQ(programs, watchdog=watchdog)
+        server = PrivateRabbitMQ(programs, watchdog=watchdog, settings=settings)
         server.start()
         yield server

@@ -53,6 +53,7 @@ class Site:
         verb: str,
         *,
         pg_url: str | None = None,
+        direct_url: str | None = None,
         amqp_url: str | None = None,
         crm_url: str | None = None,
         crm_timeout: str = "10s",
@@ -79,7 +80,8 @@ class Site:
                 "OUTBOX_HTTP_PORT": str(http_port),
                 "OUTBOX_LOG_FORMAT": "json",
                 "OUTBOX_LOG_LEVEL": "debug",
-            },
+            }
+            | ({} if direct_url is None else {"OUTBOX_PG_DIRECT_URL": direct_url}),
             folder=self.folder,
         )
         self.processes.append(process)

@@ -1,15 +1,12 @@
-"""A PostgreSQL cluster of one test module's own: a primary, and servers that begin as a base backup of it."""
+"""A PostgreSQL cluster of one test module's own: a primary and a hot standby that streams from it."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -17,204 +14,75 @@ import pytest
 from outbox.postgres.connection import PostgresServer
 from outbox.postgres.migrate import migrate
 from sandbox.binaries import find_postgres
-from sandbox.ports import LOOPBACK, free_ports
 from sandbox.private_postgres import PrivatePostgres
-from sandbox.privileges import give, reachable_programs
-from sandbox.server_process import ServerProcess
 from sandbox.watchdog import Watchdog
-from tests.kit.urls import with_database, with_port
+from tests.kit.copies import base_backup
+from tests.kit.urls import port_of, with_hosts
 from tests.kit.waiting import until
 
-_DEADLINE_SECONDS = 60.0
-_STATUS_LINE = 7  # of postmaster.pid
-# Recovery to a point in time, the earliest there is: the end of the backup.
-_RECOVERY = "restore_command = 'false'\nrecovery_target = 'immediate'\nrecovery_target_action = 'promote'\n"
+_HAS_SYNCHRONOUS_STANDBY = "select count(*) > 0 from pg_stat_replication where sync_state = 'sync'"
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
+    """Two servers; what blocks runs for seconds, so asyncio callers use a thread."""
+
     primary_url: str
     standby_url: str
+    _programs: Path
+    _primary: PrivatePostgres
+    _watchdog: Watchdog
 
+    @property
+    def url(self) -> str:
+        """The database that is migrated from the start, on both servers."""
+        return self.both(self.primary_url)
 
-class BaseBackup:
-    """A copy of the primary's files, which can be started as a server of its own."""
+    def both(self, pg_url: str) -> str:
+        """Return the URL of a database with both servers, the first primary first."""
+        return with_hosts(pg_url, port_of(self.primary_url), port_of(self.standby_url))
 
-    def __init__(self, name: str, folder: Path, programs: Path, primary_url: str, watchdog: Watchdog) -> None:
-        self.data = folder / "data"
-        self._folder = folder
-        self._programs = programs
-        self._primary_url = primary_url
-        self._server = ServerProcess(name, watchdog=watchdog, folder=folder)
+    async def commit_on_both(self) -> None:
+        """From now on a commit is acknowledged only when the standby has it."""
+        connection = await asyncpg.connect(self.primary_url)
+        try:
+            await connection.execute("alter system set synchronous_standby_names = '*'")
+            await connection.execute("select pg_reload_conf()")
 
-    def recover(self) -> str:
-        """Start it as a primary that has recovered to the end of the backup, on a new timeline; return its URL."""
-        (self.data / "recovery.signal").touch()
-        with (self.data / "postgresql.auto.conf").open("a") as settings:
-            settings.write(_RECOVERY)
-        give(self._folder)
-        return self.start()
+            async def is_synchronous() -> object:
+                return await connection.fetchval(_HAS_SYNCHRONOUS_STANDBY)
 
-    def start(self) -> str:
-        """Start it as it is, and return the superuser's URL."""
-        (port,) = free_ports(1)
+            await until(is_synchronous, what="the standby is synchronous")
+        finally:
+            await connection.close()
 
-        def is_ready(_pid: int) -> bool:
-            status = self.data / "postmaster.pid"
-            lines = status.read_text().splitlines() if status.exists() else []
-            return len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready"
+    def kill_primary(self) -> None:
+        """Kill every process of the primary, as a power cut would."""
+        self._primary.kill()
 
-        self._server.start(
-            [self._programs / "postgres", "-D", self.data, "-p", str(port)],
-            environment={"HOME": str(self._folder)},
-            ask=signal.SIGQUIT,
-            is_ready=is_ready,
-            deadline_seconds=_DEADLINE_SECONDS,
-        )
-        return with_port(self._primary_url, port)
+    async def promote(self) -> None:
+        """Make the standby a primary; it takes writes when this returns."""
+        connection = await asyncpg.connect(self.standby_url)
+        try:
+            assert await connection.fetchval("select pg_promote(wait => true, wait_seconds => 30)")
+        finally:
+            await connection.close()
 
-
-class PrivateCluster:
-    """A primary that can be copied. Ends with its watchdog."""
-
-    def __init__(self, programs: Path, watchdog: Watchdog) -> None:
-        self._programs = programs
-        self._watchdog = watchdog
-        self.primary = PrivatePostgres(programs, watchdog=watchdog, is_durable=False)
-        self.primary.start()
-
-    def base_backup(self, name: str, *, follows: bool) -> BaseBackup:
-        """Copy the primary; ``follows``: once started, the copy is a hot standby that streams from it."""
-        programs = reachable_programs(self._programs, copy=self._watchdog.folder / f"{name}-programs")
-        folder = self._watchdog.folder / name
-        folder.mkdir(mode=0o700)
-        give(folder)
-        backup = BaseBackup(name, folder, programs, self.primary.url, self._watchdog)
-        copying = self._watchdog.start(
-            [
-                programs / "pg_basebackup",
-                "--pgdata",
-                backup.data,
-                "--checkpoint=fast",
-                "--no-sync",
-                *(["--write-recovery-conf"] if follows else []),
-            ],
-            folder=folder,
-            environment=_client_environment(self.primary.url) | {"HOME": str(folder)},
-            log=folder / "basebackup.log",
-        )
-        assert copying.wait(timeout=_DEADLINE_SECONDS) == 0, (folder / "basebackup.log").read_text()
-        self._watchdog.forget(copying)
-        return backup
-
-
-@contextmanager
-def private_cluster() -> Iterator[PrivateCluster]:
-    """Start a primary; it and every copy of it end with the block."""
-    programs = _programs()
-    with Watchdog() as watchdog:
-        yield PrivateCluster(programs, watchdog)
+    def rejoin(self) -> None:
+        """Bring the old primary back at its port, as a standby of the new one."""
+        standby = base_backup(self._programs, self.standby_url, self._watchdog, name="rejoined", follows=True)
+        standby.start(port_of(self.primary_url))
 
 
 @contextmanager
 def replicated_cluster() -> Iterator[Cluster]:
     """Start a migrated primary and a standby; both end with the block."""
-    with private_cluster() as cluster:
-        url = cluster.primary.url
-        asyncio.run(migrate(PostgresServer(url)))
-        yield Cluster(url, cluster.base_backup("standby", follows=True).start())
-
-
-async def caught_up(primary_url: str, standby_url: str) -> None:
-    """Wait until a standby has replayed all that is committed on its primary now."""
-    connection = await asyncpg.connect(primary_url)
-    try:
-        there = await connection.fetchval("select pg_current_wal_flush_lsn()::text")
-    finally:
-        await connection.close()
-    standby = await asyncpg.connect(standby_url)
-
-    async def is_there() -> bool:
-        return bool(await standby.fetchval("select pg_last_wal_replay_lsn() >= $1::text::pg_lsn", there))
-
-    try:
-        await until(is_there, what="the standby has replayed everything")
-    finally:
-        await standby.close()
-
-
-async def cut_off(standby_url: str) -> None:
-    """Have a standby receive nothing any more."""
-    standby = await asyncpg.connect(standby_url)
-
-    async def is_cut_off() -> bool:
-        return not await standby.fetchval("select count(*) from pg_stat_wal_receiver")
-
-    try:
-        await standby.execute("alter system set primary_conninfo = ''")
-        await standby.execute("select pg_reload_conf()")
-        await until(is_cut_off, what="the standby receives nothing any more")
-    finally:
-        await standby.close()
-
-
-async def promote(standby_url: str) -> None:
-    """Make a standby the primary of a new timeline."""
-    standby = await asyncpg.connect(standby_url)
-    try:
-        assert await standby.fetchval("select pg_promote(true, 60)")
-    finally:
-        await standby.close()
-
-
-def dump_and_restore(source_url: str, target_url: str) -> None:
-    """``pg_dump SOURCE | psql TARGET``."""
-    programs = _programs()
-    with subprocess.Popen([programs / "pg_dump", source_url], stdout=subprocess.PIPE) as dump:
-        restore = subprocess.run(
-            [programs / "psql", "--quiet", "--set", "ON_ERROR_STOP=1", "--no-psqlrc", target_url],
-            stdin=dump.stdout,
-            capture_output=True,
-            text=True,
-            timeout=_DEADLINE_SECONDS,
-            check=False,
-        )
-    assert (dump.returncode, restore.returncode) == (0, 0), restore.stderr
-
-
-async def burn_transaction_ids(url: str, count: int) -> None:
-    """Take the server's transaction ids this far."""
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(
-            f"do $$ begin for n in 1..{count} loop perform pg_current_xact_id(); commit; end loop; end $$"
-        )
-    finally:
-        await connection.close()
-
-
-async def create_database(pg_url: str, name: str) -> str:
-    """Make an empty database and return its URL; it goes with its cluster."""
-    connection = await asyncpg.connect(pg_url)
-    try:
-        await connection.execute(f"create database {name} template template0")
-    finally:
-        await connection.close()
-    return with_database(pg_url, name)
-
-
-def _programs() -> Path:
     programs = find_postgres()
-    if programs is None or not all((programs / name).is_file() for name in ("pg_basebackup", "pg_dump", "psql")):
-        pytest.skip("needs the programs of PostgreSQL: pg_basebackup, pg_dump and psql too")
-    return programs
-
-
-def _client_environment(url: str) -> dict[str, str]:
-    parts = urlsplit(url)
-    return {
-        "PGHOST": LOOPBACK,
-        "PGPORT": str(parts.port),
-        "PGUSER": parts.username or "",
-        "PGPASSWORD": parts.password or "",
-    }
+    if programs is None or not (programs / "pg_basebackup").is_file():
+        pytest.skip("needs the programs of PostgreSQL, pg_basebackup too")
+    with Watchdog() as watchdog:
+        primary = PrivatePostgres(programs, watchdog=watchdog, is_durable=False)
+        primary.start()
+        asyncio.run(migrate(PostgresServer(primary.url)))
+        standby_url = base_backup(programs, primary.url, watchdog, name="standby", follows=True).start()
+        yield Cluster(primary.url, standby_url, programs, primary, watchdog)

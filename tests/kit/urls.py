@@ -21,6 +21,14 @@ def with_port(url: str, port: int) -> str:
     return urlunsplit(parts._replace(netloc=f"{credentials}{at}127.0.0.1:{port}"))
 
 
+def with_hosts(pg_url: str, *ports: int) -> str:
+    """Name several servers on loopback in one URL."""
+    parts = urlsplit(pg_url)
+    credentials, at, _ = parts.netloc.rpartition("@")
+    places = ",".join(f"127.0.0.1:{port}" for port in ports)
+    return urlunsplit(parts._replace(netloc=f"{credentials}{at}{places}", query="target_session_attrs=read-write"))
+
+
 def with_vhost(amqp_url: str, vhost: str) -> str:
     return urlunsplit(urlsplit(amqp_url)._replace(path=f"/{quote(vhost, safe='')}"))
 

@@ -13,6 +13,7 @@ from outbox.config.environment import FILE_VARIABLES, VARIABLES
 from outbox.config.load import load
 from outbox.model.delivery import State
 from outbox.model.errors import ExitCode
+from outbox.model.partitions import PartitionState
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -53,7 +54,7 @@ def test_the_readme_lists_every_exit_code() -> None:
 
 
 def test_the_readme_lists_every_command() -> None:
-    commands = {command.name for command in app.registered_commands}
+    commands = {command.name for command in (*app.registered_commands, *app.registered_groups)}
     listed = " ".join(_code(_column(README, "command")))
     assert all(command is not None and re.search(rf"\b{command}\b", listed) for command in commands)
 
@@ -78,3 +79,9 @@ def test_the_architecture_lists_every_state() -> None:
 
 def test_the_readme_is_short_enough_to_be_read() -> None:
     assert len(README.splitlines()) <= 250
+
+
+def test_the_architecture_lists_every_state_of_a_partition() -> None:
+    # Those of the default partition, and what a person has done, are told in the text.
+    others = {PartitionState.DETACHED, PartitionState.UNUSED, PartitionState.USED}
+    assert _code(_column(ARCHITECTURE, "partition")) == set(PartitionState) - others

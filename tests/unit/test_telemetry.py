@@ -46,6 +46,7 @@ def example(kind: type[Lifecycle]) -> Lifecycle:
     """Make an event of this kind from the types of its fields."""
     hints = typing.get_type_hints(kind)
     samples: dict[object, object] = {str: "text", int: 3, float: 0.5, bool: True, BaseException: ValueError("oops")}
+    samples |= {int | None: 3, float | None: 0.5}
     values = {
         name: samples.get(hint, ("text",) if hint == tuple[str, ...] else TRACEPARENT) for name, hint in hints.items()
     }

@@ -1,4 +1,4 @@
-"""How large a message this broker takes."""
+"""How large a message this broker takes. It tells so over AMQP only by refusing one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SizeLimits:
     """What this broker takes, learned from what it refused; outlives the connections."""
 
     def __init__(self) -> None:
-        self._max_body_bytes: int | None = None
+        self.max_body_bytes: int | None = None
 
     def check(self, message: Outgoing) -> None:
         """Refuse what the broker would answer by closing the channel, over and over.
@@ -25,9 +25,9 @@ class SizeLimits:
         Raises:
             Unpublishable: with both sizes.
         """
-        if self._max_body_bytes is not None and len(message.body) > self._max_body_bytes:
+        if self.max_body_bytes is not None and len(message.body) > self.max_body_bytes:
             raise Unpublishable(
-                f"payload has {len(message.body)} bytes, this broker takes {self._max_body_bytes} (max_message_size)"
+                f"payload has {len(message.body)} bytes, this broker takes {self.max_body_bytes} (max_message_size)"
             )
 
     def learn(self, server: str, error: Exception) -> None:
@@ -38,7 +38,7 @@ class SizeLimits:
         """
         found = _TOO_LARGE.search(str(error)) if isinstance(error, ChannelPreconditionFailed) else None
         if found is not None:
-            self._max_body_bytes = int(found[2])
+            self.max_body_bytes = int(found[2])
             raise Unavailable(
                 server, f"it takes messages of {found[2]} bytes at most; larger events become dead letters"
             ) from error

@@ -1,0 +1,50 @@
+"""What PostgreSQL's errors mean: which of them pass by themselves, and which need a person."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from outbox.model.errors import AccessRefused, Misconfigured, OutboxError, Unavailable
+from outbox.postgres.errors import postgres_errors
+
+SERVER = "PostgreSQL at db:5432/erp"
+
+
+def translated(error: Exception, setting: str = "postgres.url") -> OutboxError:
+    with pytest.raises(OutboxError) as caught, postgres_errors(SERVER, setting=setting):
+        raise error
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.ReadOnlySQLTransactionError("cannot execute UPDATE in a read-only transaction"),  # 25006
+        asyncpg.AdminShutdownError("terminating connection"),  # 57P01
+        asyncpg.CrashShutdownError("terminating connection"),  # 57P02
+        asyncpg.CannotConnectNowError("the database system is starting up"),  # 57P03
+        asyncpg.DatabaseDroppedError("terminating connection"),  # 57P04
+        asyncpg.IdleInTransactionSessionTimeoutError("terminating connection"),  # 25P03
+        asyncpg.ConnectionFailureError("gone"),  # 08006
+        asyncpg.InterfaceError("connection is closed"),
+        asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"),
+        ConnectionResetError(),
+        TimeoutError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_happens_while_a_server_goes_away_is_waited_for(error: Exception) -> None:
+    assert isinstance(translated(error), Unavailable)
+
+
+def test_a_refused_password_names_the_setting_that_it_came_from() -> None:
+    error = translated(asyncpg.InvalidPasswordError("no"), setting="postgres.direct_url")
+    assert isinstance(error, AccessRefused)
+    assert error.next_step == "check user and password in postgres.direct_url (OUTBOX_PG_DIRECT_URL)"
+
+
+def test_a_database_that_is_not_there_needs_a_person() -> None:
+    error = translated(asyncpg.InvalidCatalogNameError('database "erb" does not exist'))
+    assert isinstance(error, Misconfigured)
+    assert not isinstance(error, AccessRefused)
