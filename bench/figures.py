@@ -6,7 +6,7 @@ A ratio is formed within a round, between measurements that were taken side by s
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from bench.plan import BAR_RATE, Condition, Contender, Plan
-from bench.records import Bar, Depth, Drain, Erp, ErpTable, Figure, Idle, Latency, Quantiles, Report
+from bench.records import Bar, Crash, Depth, Drain, Erp, ErpTable, Figure, Idle, Latency, Quantiles, Report
 from bench.summary import spread
 
 OF_LIMIT = Bar(kind="at least", limit=0.7)
@@ -34,6 +34,7 @@ def figures(report: Report) -> tuple[Figure, ...]:
         *_latencies(report.latencies, report.plan),
         *_erps(report.erps),
         *_idles(report.idles),
+        *_crashes(report.crashes, report.plan),
     )
 
 
@@ -179,6 +180,14 @@ def _idles(idles: Sequence[Idle]) -> Iterator[Figure]:
             f"idle{suffix}: statements", "statements/s", [r.statements_per_second for r in found], IDLE_STATEMENTS
         )
         yield _figure(f"idle{suffix}: resident memory", "MB", [r.resident_mb for r in found])
+
+
+def _crashes(crashes: Sequence[Crash], plan: Plan) -> Iterator[Figure]:
+    for rate in plan.rates:
+        found = [record for record in crashes if record.events_per_second == rate]
+        repeated = [record.repeated / record.kills for record in found]
+        yield _figure(f"sent again after kill -9 at {rate:,} events/s", "events", repeated)
+        yield _figure(f"the same as time at {rate:,} events/s", "s", [events / rate for events in repeated])
 
 
 def _by_round(

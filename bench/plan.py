@@ -16,6 +16,7 @@ class Section(StrEnum):
     LATENCY = "latency"
     ERP = "erp"
     IDLE = "idle"
+    CRASH = "crash"
     DEPTH = "depth"
 
 

@@ -116,6 +116,16 @@ class Idle(Record):
     resident_mb: float
 
 
+class Crash(Record):
+    """A relay that was killed and started again under a load; ``repeated``: arrivals beyond the first of each event."""
+
+    events_per_second: int
+    kills: int
+    committed: int
+    lost: int
+    repeated: int
+
+
 class Bar(Record):
     """What a figure must reach."""
 
@@ -179,5 +189,6 @@ class Report(Record):
     latencies: tuple[Latency, ...] = ()
     erps: tuple[Erp, ...] = ()
     idles: tuple[Idle, ...] = ()
+    crashes: tuple[Crash, ...] = ()
     wrong: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
