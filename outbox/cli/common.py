@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -20,6 +21,8 @@ from outbox.model.errors import ExitCode, OutboxError, Unavailable
 from outbox.telemetry import logs
 
 T = TypeVar("T")
+
+_COLLECT_AFTER = (50_000, 20, 20)
 
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 output = Console(highlight=False)
@@ -46,6 +49,10 @@ def settings_of(config: Path | None) -> Settings:
 
 def run(work: Callable[[], Coroutine[None, None, T]]) -> T:
     """Run asynchronous work; what it raises on purpose ends the program with its exit code."""
+    # What is imported stays, and a page of events is thousands of objects that are gone a moment later: the collector
+    # would walk through both again and again.
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
     try:
         return uvloop.run(work())
     except OutboxError as error:

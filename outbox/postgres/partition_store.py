@@ -52,6 +52,12 @@ class PartitionSession:
                     rows = await self._connection.fetch("select * from outbox.drop_partition($1)", is_dry_run)
         return [StepTaken(row["partition"], row["bytes"], row["postponed"]) for row in rows]
 
+    async def forget_emitted(self, retention: Retention, max_keys: int) -> int:
+        """Forget idempotency keys as old as the events are kept, at most so many; return how many these were."""
+        with _upkeep_errors(self._server):
+            keep = timedelta(seconds=retention.keep_seconds)
+            return int(await self._connection.fetchval("select outbox.prune_emitted($1, $2)", keep, max_keys))
+
     async def survey(self) -> list[Partition]:
         """Return every partition in order of its ids, the default one last."""
         with _upkeep_errors(self._server):

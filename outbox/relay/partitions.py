@@ -23,6 +23,8 @@ from outbox.model.partitions import (
 )
 from outbox.supervisor import Pulse, Stop
 
+# Idempotency keys forgotten in one statement: no longer than a page of events takes to insert.
+_FORGOTTEN_AT_ONCE = 1000
 # A lock is never queued for; the moments in which nobody holds it are short and many.
 _TRIES = 20
 _PAUSE_SECONDS = 0.05
@@ -33,6 +35,7 @@ class _Session(Protocol):
 
     async def take(self, step: PartitionStep, retention: Retention, *, is_dry_run: bool = False) -> list[StepTaken]: ...
     async def survey(self) -> list[Partition]: ...
+    async def forget_emitted(self, retention: Retention, max_keys: int) -> int: ...
 
 
 class _Store(Protocol):
@@ -68,6 +71,9 @@ async def keep_up(
         Unavailable: the database is away, or somebody else is at it.
         Misconfigured: a person must act.
     """
+    while not (is_dry_run or stop.is_set()):
+        if await session.forget_emitted(retention, _FORGOTTEN_AT_ONCE) < _FORGOTTEN_AT_ONCE:
+            break
     for step in PartitionStep:
         tries_left = 1 if is_dry_run else tries
         while tries_left and not stop.is_set():

@@ -144,7 +144,7 @@ async def test_a_delivery_limit_of_minus_one_means_none_to_4_and_drops_the_first
             assert int(again.body) == 1
             await again.ack()
     assert await until(lambda: is_empty(broker, queue), what="nothing is left")
-    assert all(spec.arguments["x-delivery-limit"] > 0 for spec in queues(FLOWS)), "so ours is always a number"
+    assert all(spec.settings["delivery-limit"] > 0 for spec in queues(FLOWS)), "so ours is always a number"
 
 
 async def test_what_was_returned_comes_in_the_order_of_return_so_a_smaller_prefetch_than_before_breaks_the_order(
@@ -164,7 +164,7 @@ async def test_what_was_returned_comes_in_the_order_of_return_so_a_smaller_prefe
 async def test_a_message_over_the_delivery_limit_of_a_flow_goes_to_its_dead_letter_queue_and_is_never_dropped(
     topology: Broker,
 ) -> None:
-    (limit,) = (spec.arguments["x-delivery-limit"] for spec in queues(FLOWS) if spec.name == "flow.orders")
+    (limit,) = (spec.settings["delivery-limit"] for spec in queues(FLOWS) if spec.name == "flow.orders")
     async with topology.channel() as channel:
         await fill(channel, "flow.orders", 2)
     async with consuming(topology, "flow.orders", prefetch=1) as arrived:

@@ -106,3 +106,18 @@ async def test_the_command_tells_what_is_due_and_does_it(cli: Cli, database: Dat
     taken = (await outbox("partitions", "maintain", "--json")).json()["steps"]
     assert [(step["step"], step["partition"]) for step in taken] == [("emptied", "event_p0"), ("dropped", "event_p0")]
     assert (await outbox("partitions", "maintain")).out == "nothing is due\n"
+
+
+async def test_idempotency_keys_are_forgotten_when_their_events_may_go(cli: Cli, database: Database) -> None:
+    cli.settings({"retention": {"keep": "1h"}})
+    async with database.connection() as owner:
+        for key in ("old", "new"):
+            await owner.execute("select outbox.emit('t', 'k', '{}', idempotency_key => $1)", key)
+        await owner.execute(
+            "update outbox.emitted set created_at = now() - interval '61 minutes' where idempotency_key = 'old'"
+        )
+    cli = replace(cli, pg_url=database.url)
+    for arguments, kept in ((["--dry-run"], {"old", "new"}), ([], {"new"})):
+        assert (await cli("partitions", "maintain", *arguments)).code == ExitCode.OK
+        rows = await database.rows("select idempotency_key from outbox.emitted")
+        assert {row["idempotency_key"] for row in rows} == kept

@@ -98,6 +98,17 @@ def _is_constant(query: ast.expr) -> bool:
     )
 
 
+def test_nothing_but_its_tests_knows_the_benchmark() -> None:
+    found = [
+        name
+        for name, text in texts()
+        if name.endswith(".py")
+        and not name.startswith(("bench/", "tests/"))
+        and re.search(r"^\s*(?:from|import) bench\b", text, re.MULTILINE)
+    ]
+    assert not found
+
+
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md"])
 def test_what_every_reader_looks_for_is_there(name: str) -> None:
     assert (ROOT / name).stat().st_size > 0

@@ -69,6 +69,38 @@ def test_the_environment_alone_asks_for_no_server() -> None:
     assert list(prepare.steps_for("servers")) == ["virtual environment", "PostgreSQL", "RabbitMQ"]
 
 
+def test_measuring_needs_the_servers_and_what_may_be_left_out() -> None:
+    assert list(prepare.steps_for("bench")) == [*prepare.steps_for("servers"), "C yardstick", "chart"]
+
+
+def test_a_yardstick_that_cannot_be_built_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "can_build_rabbitmq_c", lambda: False)
+    monkeypatch.setattr(prepare, "root_prefix", lambda: None)
+    outcome = prepare.prepare_yardstick(print)
+    assert outcome.startswith("left out:")
+    assert "librabbitmq" in outcome
+
+
+def test_a_yardstick_whose_package_cannot_be_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(package: str, **_: object) -> None:
+        raise SandboxError(f"apt-get could not install {package}", next_step="read its message")
+
+    monkeypatch.setattr(prepare, "can_build_rabbitmq_c", lambda: False)
+    monkeypatch.setattr(prepare, "has_apt", lambda: True)
+    monkeypatch.setattr(prepare, "root_prefix", lambda: ())
+    monkeypatch.setattr(prepare, "install_package", refuse)
+    assert prepare.prepare_yardstick(lambda _: None) == "left out: apt-get could not install gcc"
+
+
+def test_a_chart_that_cannot_be_drawn_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_extra: str) -> None:
+        raise SandboxError("pip could not install it", next_step="check the network")
+
+    monkeypatch.setattr(prepare.environment, "has_module", lambda _name: False)
+    monkeypatch.setattr(prepare.environment, "install_extra", refuse)
+    assert prepare.prepare_chart(lambda _: None) == "left out: pip could not install it"
+
+
 def test_a_url_is_shown_without_its_password() -> None:
     assert prepare.without_password("amqp://me:secret@host:5672/x") == "amqp://me:***@host:5672/x"
     assert prepare.without_password("postgresql://host/db") == "postgresql://host/db"

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from outbox.model.cursor import Page
+from outbox.model.cursor import Cursor, Lead, Page
 from outbox.model.envelope import Envelope, RefusedEvent
 from outbox.model.rebase import RebasePlan, Recollection, certainties, findings, uncertainties
 from outbox.model.witness import REMEMBERED_EVENTS, Published, Witness, together
+from outbox.relay.guard import Guard
 from outbox.relay.memory import Memory
+from outbox.supervisor import Pulse
 
 HEALTHY = RebasePlan(
     epoch=3,
@@ -113,3 +115,39 @@ def test_a_memory_keeps_the_newest_events_and_nothing_that_was_refused() -> None
     assert memory.recall("o", Witness((Published(3, 900, "x"),))) is not None
     assert memory.witness().highest_sequence() == 900
     assert memory.recall("another outbox", None) is None
+
+
+class _Broker:
+    """Counts what the broker is told; no server is needed to see when nothing is."""
+
+    def __init__(self) -> None:
+        self.kept: Witness | None = None
+        self.told = 0
+
+    async def recall(self, _origin: str) -> Witness | None:
+        return self.kept
+
+    async def remember(self, _origin: str, witness: Witness) -> None:
+        self.told += 1
+        self.kept = witness
+
+
+class _Database:
+    async def verify(self, _lead: Lead, _witness: Witness | None) -> str | None:
+        return None
+
+
+async def test_the_broker_is_told_only_what_it_does_not_know() -> None:
+    broker, lead, memory = _Broker(), Lead(2, Cursor("1:1:"), "o"), Memory()
+    for expected in (1, 1):
+        guard = Guard("outbox.event", lead, _Database(), broker, memory, lambda _event: None)
+        await guard.verify()
+        await guard.tell(Pulse())
+        assert broker.told == expected, "taking the lead again and saving an idle cursor cost no message"
+    guard.note(_page(7), ())
+    for _ in range(3):
+        await guard.tell(Pulse())
+    await guard.tell_at_the_end()
+    assert broker.told == 2
+    assert broker.kept is not None
+    assert broker.kept.highest_sequence() == 7

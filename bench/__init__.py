@@ -1,0 +1,1 @@
+"""Measures the sidecar beside its alternatives, in one run, on private servers. Nothing imports it."""
