@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Literal, Protocol
@@ -13,23 +13,17 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractConnection as AbstractTransport
 from aiormq.channel import Channel
 
-from outbox.model.envelope import (
-    SHORT_STRING_MAX_BYTES,
-    Envelope,
-    HeaderValue,
-    RefusedEvent,
-    own_headers,
-    shared_headers,
-)
+from outbox.model.envelope import Envelope, RefusedEvent, shared_headers
 from outbox.model.errors import PublishNotConfirmed, Unavailable, Unpublishable
 from outbox.model.inbox import DeadLetter
 from outbox.model.lifecycle import PublishingBlocked, PublishingRefused, PublishingUnblocked, Report, Unrouted
 from outbox.rabbitmq.batched import BatchedSender
 from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
+from outbox.rabbitmq.messages import dead_message, event_message, rejected_message
 from outbox.rabbitmq.plain import PlainSender
 from outbox.rabbitmq.size_limits import SizeLimits
-from outbox.rabbitmq.topology import DEAD, EVENTS, REJECTED, UNROUTED, FlowRoute, ensure
+from outbox.rabbitmq.topology import UNROUTED, FlowRoute, ensure
 from outbox.rabbitmq.wire import Outgoing, Shared
 
 PublisherKind = Literal["batched", "plain"]
@@ -59,8 +53,10 @@ class Publisher:
         *,
         source: str,
         report: Report,
+        has_claim_check: bool = False,
     ) -> None:
         self._server = server
+        self._has_claim_check = has_claim_check
         self._transport = transport
         self._sender = sender
         self._limits = limits
@@ -85,18 +81,10 @@ class Publisher:
         messages: list[Outgoing] = []
         encoded: list[bytes] = []
         for event in events:
-            message = Outgoing(
-                EVENTS,
-                event.type,
-                event.message_id,
-                event.type,
-                own_headers(event),
-                event.payload,
-                self._shared(event.type, event.version),
-                timestamp=event.created_at_epoch_seconds,
-            )
+            message = event_message(event, self._shared(event.type, event.version))
             try:
-                self._limits.check(message)
+                if not self._limits.take(message):
+                    message = self._smaller(event, message)
                 encoded.append(self._sender.encode(message))
             except Unpublishable as error:
                 refused.append(
@@ -110,25 +98,17 @@ class Publisher:
 
     async def publish_rejected(self, event: RefusedEvent) -> None:
         """Tell the dead-letter exchange of an event that cannot become a message; its payload stays in the outbox."""
-        headers: dict[str, HeaderValue] = {
-            "sequence": event.sequence,
-            "version": event.version,
-            "x-outbox-reason": event.reason,
-            "x-outbox-reason-class": "unpublishable",
-        }
-        if event.key is not None:
-            headers["key"] = event.key
-        await self._send_routed(
-            [
-                Outgoing(
-                    DEAD, REJECTED, event.message_id, event.type, headers, b"", content_type="application/octet-stream"
-                )
-            ]
-        )
+        await self._send_routed([rejected_message(event)])
 
     async def publish_dead(self, letters: Sequence[DeadLetter]) -> None:
         """Send the copies of dead deliveries and return when every one is confirmed and in its queue."""
-        await self._send_routed([_dead_message(letter.fitting(self._limits.max_body_bytes)) for letter in letters])
+        await self._send_routed([dead_message(letter.fitting(self._limits.max_body_bytes)) for letter in letters])
+
+    def _smaller(self, event: Envelope, message: Outgoing) -> Outgoing:
+        """Leave the payload of an event that is too large for this broker in the outbox, if consumers know that."""
+        if not self._has_claim_check:
+            raise self._limits.refusal(message)
+        return event_message(event.claimed(), self._shared(event.type, event.version))
 
     def _share(self, event_type: str, version: int) -> Shared:
         return Shared(shared_headers(event_type, version, source=self._source))
@@ -207,6 +187,7 @@ class RabbitBroker:
         name: str,
         report: Report,
         kind: PublisherKind = "batched",
+        has_claim_check: bool = False,
     ) -> None:
         self._server = server
         self._flows = flows
@@ -214,6 +195,7 @@ class RabbitBroker:
         self._name = name
         self._report = report
         self._kind = kind
+        self._has_claim_check = has_claim_check
         self._limits = SizeLimits()
 
     @asynccontextmanager
@@ -233,6 +215,7 @@ class RabbitBroker:
                 self._limits,
                 source=self._source,
                 report=self._report,
+                has_claim_check=self._has_claim_check,
             )
 
     async def _sender(self, connection: AbstractConnection) -> _Sender:
@@ -245,24 +228,3 @@ class RabbitBroker:
         return PlainSender(
             str(self._server), channel, underlay.number, underlay.connection.connection_tune.frame_max or 0
         )
-
-
-def _dead_message(letter: DeadLetter) -> Outgoing:
-    headers: dict[str, HeaderValue] = {
-        name: value for name, value in letter.headers.items() if isinstance(value, (str, int, bool))
-    }
-    headers |= _dead_headers(letter)
-    return Outgoing(DEAD, letter.flow, letter.message_id, _short(letter.type), headers, letter.body)
-
-
-def _dead_headers(letter: DeadLetter) -> Mapping[str, HeaderValue]:
-    return {
-        "x-outbox-flow": letter.flow,
-        "x-outbox-reason": letter.reason,
-        "x-outbox-reason-class": letter.reason_class,
-        "x-outbox-attempts": letter.attempts,
-    }
-
-
-def _short(value: str) -> str:
-    return value.encode()[:SHORT_STRING_MAX_BYTES].decode(errors="ignore")

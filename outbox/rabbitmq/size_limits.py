@@ -19,16 +19,15 @@ class SizeLimits:
     def __init__(self) -> None:
         self.max_body_bytes: int | None = None
 
-    def check(self, message: Outgoing) -> None:
-        """Refuse what the broker would answer by closing the channel, over and over.
+    def take(self, message: Outgoing) -> bool:
+        """Say whether the broker takes a body of this size, as far as is known; else it would close the channel."""
+        return self.max_body_bytes is None or len(message.body) <= self.max_body_bytes
 
-        Raises:
-            Unpublishable: with both sizes.
-        """
-        if self.max_body_bytes is not None and len(message.body) > self.max_body_bytes:
-            raise Unpublishable(
-                f"payload has {len(message.body)} bytes, this broker takes {self.max_body_bytes} (max_message_size)"
-            )
+    def refusal(self, message: Outgoing) -> Unpublishable:
+        """Return why a message is not even tried, with both sizes."""
+        return Unpublishable(
+            f"payload has {len(message.body)} bytes, this broker takes {self.max_body_bytes} (max_message_size)"
+        )
 
     def learn(self, server: str, error: Exception) -> None:
         """Remember the broker's limit if that is what the error is about.
@@ -40,5 +39,5 @@ class SizeLimits:
         if found is not None:
             self.max_body_bytes = int(found[2])
             raise Unavailable(
-                server, f"it takes messages of {found[2]} bytes at most; larger events become dead letters"
+                server, f"it takes messages of {found[2]} bytes at most; larger payloads stay in the outbox"
             ) from error

@@ -44,6 +44,9 @@ begin
         returning d.message_id, i.copies
     ), ranked as (
         select i.*,
+               coalesce(i.body, outbox.payload(split_part(i.headers::json ->> 'x-outbox-claim-check', '/', 1)::bigint,
+                                               split_part(i.headers::json ->> 'x-outbox-claim-check', '/', 2)::uuid)
+                       ) as payload,
                row_number() over (partition by i.key order by i.sequence, i.ordinal) as rank,
                i.key is not null and exists (
                    select from inbox.delivery d
@@ -62,7 +65,7 @@ begin
          where not exists (select from inbox.delivery d where d.flow = wanted_flow and d.message_id = i.message_id)
     ), judged as (
         select r.*,
-               case when r.refusal is not null or r.is_stale then 'dead'
+               case when r.refusal is not null or r.payload is null or r.is_stale then 'dead'
                     when r.key is null then 'ready'
                     when r.is_behind or r.rank > 1 then 'blocked'
                     else 'ready'
@@ -84,15 +87,18 @@ begin
                case when j.state = 'ready' then now() end,
                case when j.state = 'dead' then now() end,
                case when j.refusal is not null then j.refusal
+                    when j.payload is null then 'its payload is not in outbox.event: retention has dropped the row, or '
+                        'it is in another database'
                     when j.is_stale then 'a later event of this key was taken up before this one arrived' end,
                case when j.refusal is not null then 'not_an_envelope'
+                    when j.payload is null then 'payload_gone'
                     when j.is_stale then 'stale' end
           from judged j
          order by j.ordinal
         returning id, message_id, state
     ), stored as (
         insert into inbox.message (delivery_id, traceparent, headers, body)
-        select n.id, j.traceparent, j.headers::json, j.body
+        select n.id, j.traceparent, j.headers::json, coalesce(j.payload, '')
           from inserted n join judged j using (message_id)
     )
     select (select count(*) from inserted)::integer,
@@ -102,6 +108,6 @@ begin
 end
 $$;
 comment on function inbox.accept is
-    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, or dead (refused or stale); known ones are counted as copies. Commit before the ack. Locks the lanes it touches.';
+    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, or dead (refused, stale, or without a payload); known ones are counted as copies. A body that is null is copied from the outbox, where the header x-outbox-claim-check says. Commit before the ack. Locks the lanes it touches.';
 revoke all on function inbox.accept from public;
 grant execute on function inbox.accept to outbox_adapter;
