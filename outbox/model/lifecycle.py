@@ -99,6 +99,14 @@ class Unrouted:
 
 
 @dataclass(frozen=True, slots=True)
+class UnroutedSeen:
+    """How many messages wait in outbox.unrouted, and how many came there, at least, since the last look."""
+
+    messages: int
+    arrived: int
+
+
+@dataclass(frozen=True, slots=True)
 class PublishingBlocked:
     """The broker has no memory or disk left and takes nothing; we wait."""
 
@@ -272,6 +280,7 @@ Lifecycle = (
     | CaughtUp
     | EventRejected
     | Unrouted
+    | UnroutedSeen
     | PublishingBlocked
     | PublishingUnblocked
     | PublishingRefused

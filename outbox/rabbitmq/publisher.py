@@ -24,6 +24,7 @@ from outbox.rabbitmq.messages import dead_message, event_message, rejected_messa
 from outbox.rabbitmq.plain import PlainSender
 from outbox.rabbitmq.size_limits import SizeLimits
 from outbox.rabbitmq.topology import UNROUTED, FlowRoute, ensure
+from outbox.rabbitmq.unrouted_watch import UnroutedWatch
 from outbox.rabbitmq.wire import Outgoing, Shared
 
 PublisherKind = Literal["batched", "plain"]
@@ -47,16 +48,18 @@ class Publisher:
     def __init__(
         self,
         server: RabbitServer,
+        connection: AbstractConnection,
         transport: AbstractTransport,
         sender: _Sender,
         limits: SizeLimits,
+        watch: UnroutedWatch,
         *,
         source: str,
         report: Report,
-        has_claim_check: bool = False,
     ) -> None:
         self._server = server
-        self._has_claim_check = has_claim_check
+        self._connection = connection
+        self._watch = watch
         self._transport = transport
         self._sender = sender
         self._limits = limits
@@ -104,9 +107,13 @@ class Publisher:
         """Send the copies of dead deliveries and return when every one is confirmed and in its queue."""
         await self._send_routed([dead_message(letter.fitting(self._limits.max_body_bytes)) for letter in letters])
 
+    async def look_at_unrouted(self) -> None:
+        """Count and report what waits in outbox.unrouted."""
+        await self._watch.look(self._connection)
+
     def _smaller(self, event: Envelope, message: Outgoing) -> Outgoing:
         """Leave the payload of an event that is too large for this broker in the outbox, if consumers know that."""
-        if not self._has_claim_check:
+        if not self._limits.has_claim_check:
             raise self._limits.refusal(message)
         return event_message(event.claimed(), self._shared(event.type, event.version))
 
@@ -118,6 +125,7 @@ class Publisher:
         if not returned:
             return
         await self._send_routed([message._replace(exchange="", routing_key=UNROUTED) for message in returned])
+        self._watch.parked(len(returned))
         for message in returned:
             self._report(Unrouted(message.message_id, message.type))
 
@@ -195,8 +203,8 @@ class RabbitBroker:
         self._name = name
         self._report = report
         self._kind = kind
-        self._has_claim_check = has_claim_check
-        self._limits = SizeLimits()
+        self._limits = SizeLimits(has_claim_check=has_claim_check)
+        self._watch = UnroutedWatch(server, report)
 
     @asynccontextmanager
     async def publisher(self) -> AsyncIterator[Publisher]:
@@ -210,12 +218,13 @@ class RabbitBroker:
                 raise Unavailable(str(self._server), "the connection broke")
             yield Publisher(
                 self._server,
+                connection,
                 connection.transport.connection,
                 sender,
                 self._limits,
+                self._watch,
                 source=self._source,
                 report=self._report,
-                has_claim_check=self._has_claim_check,
             )
 
     async def _sender(self, connection: AbstractConnection) -> _Sender:

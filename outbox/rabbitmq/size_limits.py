@@ -14,9 +14,13 @@ _TOO_LARGE = re.compile(r"message size (\d+) is larger than (?:configured )?max 
 
 
 class SizeLimits:
-    """What this broker takes, learned from what it refused; outlives the connections."""
+    """What this broker takes, learned from what it refused; outlives the connections.
 
-    def __init__(self) -> None:
+    With ``has_claim_check`` a larger payload is left in the outbox instead of being refused.
+    """
+
+    def __init__(self, *, has_claim_check: bool = False) -> None:
+        self.has_claim_check = has_claim_check
         self.max_body_bytes: int | None = None
 
     def take(self, message: Outgoing) -> bool:

@@ -60,6 +60,7 @@ class _Publisher(Protocol):
 
     async def publish(self, events: Sequence[Envelope]) -> Sequence[RefusedEvent]: ...
     async def publish_rejected(self, event: RefusedEvent) -> None: ...
+    async def look_at_unrouted(self) -> None: ...
 
 
 class _Broker(Protocol):
@@ -91,6 +92,7 @@ class RelaySettings:
     poll_idle_seconds: float = 0.05
     save_every_seconds: float = 1.0
     standby_poll_seconds: float = 1.0
+    look_at_unrouted_every_seconds: float = 30.0
     is_draining: bool = False
 
 
@@ -182,6 +184,7 @@ class _Leader:
         self._under_way: deque[tuple[Page, asyncio.Task[_Sent]]] = deque()
         self._is_worth_saving = False
         self._floor = 0
+        self._looked_at = time.monotonic()
 
     async def run(self, stop: Stop, pulse: Pulse) -> None:
         try:
@@ -196,6 +199,7 @@ class _Leader:
         await self._save_changes()
 
     async def _publish_until(self, stop: Stop, pulse: Pulse) -> None:
+        await self._look()
         pause_seconds = self._settings.poll_busy_seconds
         while not stop.is_set():
             pulse.beat()
@@ -209,8 +213,10 @@ class _Leader:
                 self._cursor = self._cursor.finished()
                 self._report(CaughtUp(self._stream))
                 if self._settings.is_draining:
+                    await self._look()
                     break
                 await self._save_when_due()
+                await self._look_when_due()
                 await stop.pause(pause_seconds)
                 pause_seconds = min(pause_seconds * 2, self._settings.poll_idle_seconds)
             else:
@@ -269,6 +275,7 @@ class _Leader:
             )
         )
         await self._save_when_due()
+        await self._look_when_due()
 
     async def _save_when_due(self) -> None:
         if self._is_worth_saving and (time.monotonic() - self._saved_at >= self._settings.save_every_seconds):
@@ -277,6 +284,15 @@ class _Leader:
     async def _save_changes(self) -> None:
         if self._cursor != self._saved:
             await self._save()
+
+    async def _look_when_due(self) -> None:
+        if time.monotonic() - self._looked_at >= self._settings.look_at_unrouted_every_seconds:
+            await self._look()
+
+    async def _look(self) -> None:
+        """Tell what nobody has bound; nothing else would, because an alternate exchange takes it silently."""
+        await self._publisher.look_at_unrouted()
+        self._looked_at = time.monotonic()
 
     async def _save(self) -> None:
         cursor = self._cursor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -61,7 +62,16 @@ class Metrics:
             "outbox_default_partition_used", "1 while events are in the partition of last resort.", ["stream"],
             registry=registry,
         )  # fmt: skip
-        self._unrouted = Counter("outbox_unrouted_events", "Events that nobody has bound.", registry=registry)
+        self._unrouted = Counter(
+            "outbox_unrouted_events",
+            "Events that nobody had bound, as seen returned or arriving in outbox.unrouted.",
+            registry=registry,
+        )
+        self._waiting_unrouted = Gauge(
+            "outbox_unrouted_messages", "Messages that wait in outbox.unrouted. Only a leading relay knows.",
+            registry=registry,
+        )  # fmt: skip
+        self._waiting_unrouted.set(math.nan)
         self._confirm = Histogram(
             "outbox_confirm_duration_seconds", "From sending a page to its last confirm.", ["stream"],
             buckets=_SECONDS, registry=registry,
@@ -116,6 +126,7 @@ class Metrics:
                 self._leader.labels(event.stream).set(1)
             case happened.StandingBy():
                 self._leader.labels(event.stream).set(0)
+                self._waiting_unrouted.set(math.nan)
                 self._unpublished.is_leading = False
             case happened.PagePublished():
                 self._published.labels(event.stream).inc(event.events)
@@ -131,6 +142,9 @@ class Metrics:
                 self._partitions_ahead.labels(event.stream).set(event.ahead)
                 self._oldest_partition.labels(event.stream).set(event.oldest_age_seconds)
                 self._default_used.labels(event.stream).set(event.is_default_used)
+            case happened.UnroutedSeen():
+                self._unrouted.inc(event.arrived)
+                self._waiting_unrouted.set(event.messages)
             case happened.Accepted():
                 self._accepted.labels(event.flow).inc(event.accepted)
                 self._duplicates.labels(event.flow).inc(event.duplicates)
@@ -155,6 +169,7 @@ class Metrics:
                 if event.service == _RELAY and self._stream is not None:
                     # Its session is gone, and with it the lead.
                     self._leader.labels(self._stream).set(0)
+                    self._waiting_unrouted.set(math.nan)
                     self._unpublished.lost()
             case _:
                 pass
