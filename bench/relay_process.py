@@ -22,6 +22,7 @@ from outbox.relay.loop import Relay
 class _Publisher(Protocol):
     async def publish(self, events: Sequence[Envelope]) -> Sequence[RefusedEvent]: ...
     async def publish_rejected(self, event: RefusedEvent) -> None: ...
+    async def look_at_unrouted(self) -> None: ...
 
 
 class _Broker(Protocol):
@@ -42,6 +43,9 @@ class _NotingPublisher:
 
     async def publish_rejected(self, event: RefusedEvent) -> None:
         await self._publisher.publish_rejected(event)
+
+    async def look_at_unrouted(self) -> None:
+        await self._publisher.look_at_unrouted()
 
 
 class _NotingBroker:

@@ -19,7 +19,6 @@ from outbox.inbox.apply import Applier, ApplierSettings
 from outbox.inbox.dead import DeadLetterPublisher
 from outbox.inbox.lanes import Ownership
 from outbox.model.adapter import Adapter
-from outbox.model.cursor import PageLimits
 from outbox.model.errors import ExitCode, Misconfigured
 from outbox.model.lifecycle import Lifecycle, Report
 from outbox.model.partitions import Retention
@@ -105,14 +104,6 @@ def retention(settings: Settings) -> Retention:
     return Retention(chosen.keep, chosen.partition_every, chosen.ahead)
 
 
-def page_limits(settings: Settings) -> PageLimits:
-    """Return what the relay reads: payloads that travel whole, and up to which size others travel as references."""
-    relay, largest = settings.relay, settings.rabbitmq.max_payload_bytes
-    if not relay.claim_check.enabled:
-        return PageLimits(relay.page_events, relay.page_bytes, largest)
-    return PageLimits(relay.page_events, relay.page_bytes, min(relay.claim_check.above, largest), largest)
-
-
 def routes(settings: Settings) -> tuple[FlowRoute, ...]:
     """Return which events reach which flow."""
     return tuple(FlowRoute(name, flow.events) for name, flow in settings.flows.items())
@@ -173,7 +164,7 @@ class App:
             self._outbox("outbox-relay"),
             self._broker("outbox-relay", None),
             RelaySettings(
-                limits=page_limits(self._settings),
+                limits=self._settings.page_limits(),
                 poll_busy_seconds=relay.poll_busy,
                 poll_idle_seconds=relay.poll_idle,
                 save_every_seconds=relay.save_every,
@@ -196,7 +187,7 @@ class App:
     def _outbox(self, name: str) -> OutboxStore:
         return OutboxStore(
             direct_server(self._settings, name=name),
-            page_limits(self._settings),
+            self._settings.page_limits(),
             stream=STREAM,
             lease_seconds=self._settings.relay.lease,
         )

@@ -18,6 +18,7 @@ from outbox.config.flows import (
 from outbox.config.rabbitmq import DAY_SECONDS, MAX_MESSAGE_BYTES, MIB, RabbitmqSettings, TlsSettings, check_url
 from outbox.config.rules import broken_rule, check_duration_order, matching
 from outbox.model.connection import Connection
+from outbox.model.cursor import PageLimits
 from outbox.model.units import Bytes, Seconds
 
 __all__ = [
@@ -235,3 +236,10 @@ class Settings(Strict):
     drain: Annotated[Seconds, Field(ge=0, le=3600, description="How long SIGTERM waits for work in flight.")] = 20.0
     connections: Annotated[dict[Name, Connection], Field(default_factory=dict, description="Target systems, by name.")]
     flows: Annotated[dict[Name, Flow], Field(default_factory=dict, description="Integrations, by name.")]
+
+    def page_limits(self) -> PageLimits:
+        """Return what the relay reads: payloads that travel whole, and up to which size others do as references."""
+        relay, largest = self.relay, self.rabbitmq.max_payload_bytes
+        if not relay.claim_check.enabled:
+            return PageLimits(relay.page_events, relay.page_bytes, largest)
+        return PageLimits(relay.page_events, relay.page_bytes, min(relay.claim_check.above, largest), largest)

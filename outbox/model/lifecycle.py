@@ -268,12 +268,11 @@ class PartitionsSeen:
     is_default_used: bool
 
 
+_Services = ServiceStarted | ServiceWaiting | ServiceFailed | Draining | DrainOverrun
+_Publishing = PublishingBlocked | PublishingUnblocked | PublishingRefused
 Lifecycle = (
-    ServiceStarted
-    | ServiceWaiting
-    | ServiceFailed
-    | Draining
-    | DrainOverrun
+    _Services
+    | _Publishing
     | LeadTaken
     | StandingBy
     | PagePublished
@@ -281,9 +280,6 @@ Lifecycle = (
     | EventRejected
     | Unrouted
     | UnroutedSeen
-    | PublishingBlocked
-    | PublishingUnblocked
-    | PublishingRefused
     | SendingAgain
     | StreamObserved
     | Stalled

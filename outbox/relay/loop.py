@@ -215,8 +215,7 @@ class _Leader:
                 if self._settings.is_draining:
                     await self._look()
                     break
-                await self._save_when_due()
-                await self._look_when_due()
+                await self._do_what_is_due()
                 await stop.pause(pause_seconds)
                 pause_seconds = min(pause_seconds * 2, self._settings.poll_idle_seconds)
             else:
@@ -274,20 +273,17 @@ class _Leader:
                 sent.confirm_seconds,
             )
         )
-        await self._save_when_due()
-        await self._look_when_due()
+        await self._do_what_is_due()
 
-    async def _save_when_due(self) -> None:
+    async def _do_what_is_due(self) -> None:
         if self._is_worth_saving and (time.monotonic() - self._saved_at >= self._settings.save_every_seconds):
             await self._save()
+        if time.monotonic() - self._looked_at >= self._settings.look_at_unrouted_every_seconds:
+            await self._look()
 
     async def _save_changes(self) -> None:
         if self._cursor != self._saved:
             await self._save()
-
-    async def _look_when_due(self) -> None:
-        if time.monotonic() - self._looked_at >= self._settings.look_at_unrouted_every_seconds:
-            await self._look()
 
     async def _look(self) -> None:
         """Tell what nobody has bound; nothing else would, because an alternate exchange takes it silently."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable
 from importlib.metadata import version
@@ -14,10 +13,8 @@ from outbox.model import lifecycle as happened
 from outbox.model.delivery import State
 from outbox.model.lifecycle import Lifecycle
 from outbox.model.outcome import OUTCOME_NAMES
-from outbox.telemetry.relay_metrics import RelayMetrics
+from outbox.telemetry.relay_metrics import RELAY_SERVICE, RelayMetrics
 
-# The one service whose failure leaves events unpublished.
-_RELAY = "relay"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -67,11 +64,6 @@ class Metrics:
             "Events that nobody had bound, as seen returned or arriving in outbox.unrouted.",
             registry=registry,
         )
-        self._waiting_unrouted = Gauge(
-            "outbox_unrouted_messages", "Messages that wait in outbox.unrouted. Only a leading relay knows.",
-            registry=registry,
-        )  # fmt: skip
-        self._waiting_unrouted.set(math.nan)
         self._confirm = Histogram(
             "outbox_confirm_duration_seconds", "From sending a page to its last confirm.", ["stream"],
             buckets=_SECONDS, registry=registry,
@@ -117,7 +109,7 @@ class Metrics:
         """Return the metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def __call__(self, event: Lifecycle) -> None:  # noqa: C901, PLR0912 - one flat case for each event
+    def __call__(self, event: Lifecycle) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat case for each event
         """Count one event. What has no metric is in the logs."""
         if self._relay is not None:
             self._relay(event)
@@ -126,7 +118,6 @@ class Metrics:
                 self._leader.labels(event.stream).set(1)
             case happened.StandingBy():
                 self._leader.labels(event.stream).set(0)
-                self._waiting_unrouted.set(math.nan)
                 self._unpublished.is_leading = False
             case happened.PagePublished():
                 self._published.labels(event.stream).inc(event.events)
@@ -144,7 +135,6 @@ class Metrics:
                 self._default_used.labels(event.stream).set(event.is_default_used)
             case happened.UnroutedSeen():
                 self._unrouted.inc(event.arrived)
-                self._waiting_unrouted.set(event.messages)
             case happened.Accepted():
                 self._accepted.labels(event.flow).inc(event.accepted)
                 self._duplicates.labels(event.flow).inc(event.duplicates)
@@ -166,10 +156,9 @@ class Metrics:
                 self._waits.labels(event.service)
             case happened.ServiceWaiting():
                 self._waits.labels(event.service).inc()
-                if event.service == _RELAY and self._stream is not None:
+                if event.service == RELAY_SERVICE and self._stream is not None:
                     # Its session is gone, and with it the lead.
                     self._leader.labels(self._stream).set(0)
-                    self._waiting_unrouted.set(math.nan)
                     self._unpublished.lost()
             case _:
                 pass

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.app import page_limits
 from outbox.config.load import load
 from outbox.config.problems import ConfigProblems
 from outbox.config.settings import Settings
@@ -84,7 +83,7 @@ def _settings(tmp_path: Path, text: str) -> Settings:
 def test_the_settings_say_what_travels_whole_and_what_as_a_reference(
     tmp_path: Path, text: str, read_up_to: int, claimed_up_to: int
 ) -> None:
-    limits = page_limits(_settings(tmp_path, text))
+    limits = _settings(tmp_path, text).page_limits()
     assert (limits.max_payload_bytes, limits.max_claimed_bytes) == (read_up_to, claimed_up_to)
 
 
