@@ -39,7 +39,7 @@ def arrival_of(message: Message) -> Arrival:
     version = headers.get(VERSION, 1)
     sequence = headers[SEQUENCE]
     traceparent = headers.get(TRACEPARENT)
-    is_claimed = CLAIM_CHECK in headers
+    claim = parse_claim(headers.get(CLAIM_CHECK))
     return Arrival(
         message_id=str(message.message_id),
         sequence=sequence if isinstance(sequence, int) else 0,
@@ -48,7 +48,8 @@ def arrival_of(message: Message) -> Arrival:
         key=key if isinstance(key, str) else None,
         headers_json=headers_json,
         traceparent=traceparent if is_traceparent(traceparent) else None,
-        body=None if is_claimed else message.body,
+        body=message.body if claim is None else None,
+        claim=None if claim is None else claim.text(),
     )
 
 

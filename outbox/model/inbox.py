@@ -15,7 +15,7 @@ BODY_LEFT_OUT = "x-outbox-body-left-out-bytes"
 class Arrival:
     """A message as it enters the inbox. With a ``refusal`` it is dead on arrival, for the reason given.
 
-    Without a ``body`` its payload is in the outbox, where the claim check among its headers says.
+    Without a ``body`` its payload is in the outbox, where the ``claim`` says.
     """
 
     message_id: str
@@ -27,6 +27,7 @@ class Arrival:
     body: bytes | None
     traceparent: str | None = None
     refusal: str | None = None
+    claim: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ create or replace function inbox.accept(
     headers     text[],
     bodies      bytea[],
     traces      text[],
-    refusals    text[]
+    refusals    text[],
+    claims      text[] default null
 )
 returns table (accepted integer, duplicates integer, dead integer)
 language plpgsql
@@ -33,8 +34,9 @@ begin
     with incoming as materialized (
         select distinct on (i.message_id)
                i.*, count(*) over (partition by i.message_id) as copies
-          from unnest(message_ids, sequences, types, versions, keys, headers, bodies, traces, refusals)
-               with ordinality i(message_id, sequence, type, version, key, headers, body, traceparent, refusal, ordinal)
+          from unnest(message_ids, sequences, types, versions, keys, headers, bodies, traces, refusals, claims)
+               with ordinality i(message_id, sequence, type, version, key, headers, body, traceparent, refusal, claim,
+                                 ordinal)
          order by i.message_id, i.ordinal
     ), known as (
         update inbox.delivery d
@@ -44,9 +46,8 @@ begin
         returning d.message_id, i.copies
     ), ranked as (
         select i.*,
-               coalesce(i.body, outbox.payload(split_part(i.headers::json ->> 'x-outbox-claim-check', '/', 1)::bigint,
-                                               split_part(i.headers::json ->> 'x-outbox-claim-check', '/', 2)::uuid)
-                       ) as payload,
+               coalesce(i.body, outbox.payload(split_part(i.claim, '/', 1)::bigint, split_part(i.claim, '/', 2)::uuid))
+                   as payload,
                row_number() over (partition by i.key order by i.sequence, i.ordinal) as rank,
                i.key is not null and exists (
                    select from inbox.delivery d
@@ -108,6 +109,6 @@ begin
 end
 $$;
 comment on function inbox.accept is
-    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, or dead (refused, stale, or without a payload); known ones are counted as copies. A body that is null is copied from the outbox, where the header x-outbox-claim-check says. Commit before the ack. Locks the lanes it touches.';
+    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, or dead (refused, stale, or without a payload); known ones are counted as copies. A body that is null is copied from the outbox, where the claim (sequence/event id) says. Commit before the ack. Locks the lanes it touches.';
 revoke all on function inbox.accept from public;
 grant execute on function inbox.accept to outbox_adapter;

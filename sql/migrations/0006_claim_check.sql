@@ -17,4 +17,9 @@ begin
 end
 $$;
 
+-- It gets another parameter.
+drop function if exists inbox.accept(
+    text, text[], bigint[], text[], integer[], text[], text[], bytea[], text[], text[]
+);
+
 grant usage on schema outbox to outbox_adapter, outbox_reader;

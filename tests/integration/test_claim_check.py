@@ -37,7 +37,13 @@ async def integration(database: Database, broker: Broker, tmp_path: Path) -> Asy
 
 
 async def _emit(database: Database, payload: str, *, key: str | None = "SO-1") -> str:
-    return str(await database.value("select outbox.emit('order.confirmed', $1, $2::text::json)", key, payload))
+    # A zero character is a header like any other, and one that PostgreSQL's own operators refuse to read.
+    headers = r'{"nul": "\u0000"}'
+    return str(
+        await database.value(
+            "select outbox.emit('order.confirmed', $1, $2::text::json, $3::text::json)", key, payload, headers
+        )
+    )
 
 
 @asynccontextmanager
