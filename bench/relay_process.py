@@ -25,6 +25,7 @@ class _Publisher(Protocol):
     async def publish_rejected(self, event: RefusedEvent) -> None: ...
     async def recall(self, origin: str) -> Witness | None: ...
     async def remember(self, origin: str, witness: Witness) -> None: ...
+    async def look_at_unrouted(self) -> None: ...
 
 
 class _Broker(Protocol):
@@ -51,6 +52,9 @@ class _NotingPublisher:
 
     async def remember(self, origin: str, witness: Witness) -> None:
         await self._publisher.remember(origin, witness)
+
+    async def look_at_unrouted(self) -> None:
+        await self._publisher.look_at_unrouted()
 
 
 class _NotingBroker:

@@ -7,8 +7,11 @@ import os
 import socket
 from dataclasses import dataclass, replace
 
+from aiohttp.web import RouteDef
+
 from adapters.registry import ADAPTERS
 from outbox.admin.http import AdminServer
+from outbox.admin.payloads import PayloadEndpoint
 from outbox.config.settings import Flow, Settings
 from outbox.flow.mapping import FieldRule, Mapping
 from outbox.inbox.accept import Acceptor
@@ -16,7 +19,6 @@ from outbox.inbox.apply import Applier, ApplierSettings
 from outbox.inbox.dead import DeadLetterPublisher
 from outbox.inbox.lanes import Ownership
 from outbox.model.adapter import Adapter
-from outbox.model.cursor import PageLimits
 from outbox.model.errors import ExitCode, Misconfigured
 from outbox.model.lifecycle import Lifecycle, Report
 from outbox.model.partitions import Retention
@@ -24,6 +26,7 @@ from outbox.postgres.connection import PostgresServer
 from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.outbox_store import OutboxStore
 from outbox.postgres.partition_store import PartitionStore
+from outbox.postgres.payload_store import PayloadStore
 from outbox.rabbitmq.connection import RabbitServer
 from outbox.rabbitmq.desired import FlowRoute, Mode
 from outbox.rabbitmq.management import ManagementServer
@@ -123,7 +126,7 @@ class App:
         metrics = Metrics(stream=STREAM if roles.is_relay else None, flows=settings.flows if roles.is_consumer else ())
         self._listeners: list[Report] = [log, metrics]
         self._adapters: list[Adapter] = []
-        self.admin = AdminServer(settings.http.host, settings.http.port, metrics)
+        self.admin = AdminServer(settings.http.host, settings.http.port, metrics, _payload_routes(settings))
         services: list[Service] = []
         if roles.is_relay:
             relay = self._relay()
@@ -161,7 +164,7 @@ class App:
             self._outbox("outbox-relay"),
             self._broker("outbox-relay", None),
             RelaySettings(
-                limits=self._limits(),
+                limits=self._settings.page_limits(),
                 poll_busy_seconds=relay.poll_busy,
                 poll_idle_seconds=relay.poll_idle,
                 save_every_seconds=relay.save_every,
@@ -184,14 +187,10 @@ class App:
     def _outbox(self, name: str) -> OutboxStore:
         return OutboxStore(
             direct_server(self._settings, name=name),
-            self._limits(),
+            self._settings.page_limits(),
             stream=STREAM,
             lease_seconds=self._settings.relay.lease,
         )
-
-    def _limits(self) -> PageLimits:
-        relay = self._settings.relay
-        return PageLimits(relay.page_events, relay.page_bytes, self._settings.rabbitmq.max_payload_bytes)
 
     def _keeper(self) -> PartitionKeeper:
         return PartitionKeeper(
@@ -255,6 +254,7 @@ class App:
             name=name,
             report=self._report,
             kind=self._settings.relay.publisher,
+            has_claim_check=self._settings.relay.claim_check.enabled,
         )
 
 
@@ -273,6 +273,13 @@ def check_flows(settings: Settings) -> None:
     ]
     if lost:
         raise Misconfigured("\n".join(lost), "add the operations, or take the events out of the flow")
+
+
+def _payload_routes(settings: Settings) -> list[RouteDef]:
+    if settings.http.payload_token is None:
+        return []
+    store = PayloadStore(postgres_server(settings, name="outbox-payloads"))
+    return PayloadEndpoint(store, settings.http.payload_token.get_secret_value()).routes()
 
 
 def _adapter(settings: Settings, flow: Flow) -> Adapter:

@@ -1,4 +1,4 @@
-"""``/livez``, ``/readyz`` and ``/metrics``.
+"""``/livez``, ``/readyz`` and ``/metrics``, and what else is given to be served.
 
 Liveness says whether the loops turn. Readiness says whether this process makes progress where it could, not whether
 database and broker are up: a broker outage must not take the application that we sit beside out of service.
@@ -7,7 +7,7 @@ database and broker are up: a broker outage must not take the application that w
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from aiohttp import web
@@ -28,10 +28,11 @@ class _Metrics(Protocol):
 class AdminServer:
     """A supervised service. ``port`` 0 takes any free port; `bound_port` says which."""
 
-    def __init__(self, host: str, port: int, metrics: _Metrics) -> None:
+    def __init__(self, host: str, port: int, metrics: _Metrics, others: Sequence[web.RouteDef] = ()) -> None:
         self._host = host
         self._port = port
         self._metrics = metrics
+        self._others = others
         self._pulses: Mapping[str, Pulse] = {}
         self._needs: list[tuple[Callable[[], bool], str]] = []
         self.bound_port: int | None = None
@@ -56,6 +57,7 @@ class AdminServer:
                 web.get("/livez", self._livez),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._exposition),
+                *self._others,
             ]
         )
         runner = web.AppRunner(application, access_log=None)

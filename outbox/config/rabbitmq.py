@@ -120,7 +120,7 @@ class RabbitmqSettings(Strict):
     ] = 30.0
     max_payload_bytes: Annotated[
         Bytes, Field(ge=1, le=MAX_MESSAGE_BYTES, description="A larger event is a dead letter.")
-    ] = 15 * MIB
+    ] = 64 * MIB
     prefetch: Annotated[
         int,
         Field(ge=1, le=2000, description="Unacknowledged messages per flow that the broker may send ahead."),

@@ -16,12 +16,14 @@ from outbox.config.flows import (
     Strict,
 )
 from outbox.config.rabbitmq import DAY_SECONDS, MAX_MESSAGE_BYTES, MIB, RabbitmqSettings, TlsSettings, check_url
-from outbox.config.rules import check_duration_order, matching
+from outbox.config.rules import broken_rule, check_duration_order, matching
 from outbox.model.connection import Connection
+from outbox.model.cursor import PageLimits
 from outbox.model.units import Bytes, Seconds
 
 __all__ = [
     "AdapterChoice",
+    "ClaimCheckSettings",
     "Connection",
     "EventType",
     "Flow",
@@ -41,6 +43,8 @@ __all__ = [
 ]
 
 _POSTGRES_EXAMPLE = "postgresql://relay@localhost:5432/erp"
+# Guessing a shorter one is a matter of time.
+_TOKEN_CHARACTERS = 16
 
 Name = Annotated[
     str,
@@ -67,6 +71,16 @@ def _check_direct_url(url: SecretStr | None) -> SecretStr | None:
     return None if url is None else _check_postgres_url(url)
 
 
+def _check_token(token: SecretStr | None) -> SecretStr | None:
+    text = "" if token is None else token.get_secret_value()
+    if token is not None and (len(text) < _TOKEN_CHARACTERS or not all("!" <= character <= "~" for character in text)):
+        raise broken_rule(
+            f"must be at least {_TOKEN_CHARACTERS} ASCII characters without spaces, for example what "
+            "openssl rand -hex 32 prints"
+        )
+    return token
+
+
 class PostgresSettings(Strict):
     """The database with the outbox and the inbox."""
 
@@ -89,6 +103,17 @@ class PostgresSettings(Strict):
     ] = 30.0
 
 
+class ClaimCheckSettings(Strict):
+    """Large payloads stay in the outbox, and a reference to them travels."""
+
+    enabled: Annotated[bool, Field(description="Off: what the broker does not take whole is a dead letter.")] = True
+    # What RabbitMQ 4 takes unless told otherwise, less a margin: by default no message that could travel whole is a
+    # reference, because a consumer may not know what that is, or not have a way to the payload.
+    above: Annotated[
+        Bytes, Field(ge=0, le=MAX_MESSAGE_BYTES, description="A larger payload travels as a reference.")
+    ] = 15 * MIB
+
+
 class RelaySettings(Strict):
     """How events leave the outbox."""
 
@@ -103,6 +128,9 @@ class RelaySettings(Strict):
         Bytes,
         Field(ge=1024, le=MAX_MESSAGE_BYTES, description="Payload read at once; one event always fits."),
     ] = 8 * MIB
+    claim_check: Annotated[
+        ClaimCheckSettings, Field(description="Large payloads stay in the outbox, and a reference to them travels.")
+    ] = ClaimCheckSettings()
     poll_busy: Annotated[Seconds, Field(gt=0, le=60, description="Pause between reads while events arrive.")] = 0.001
     poll_idle: Annotated[Seconds, Field(gt=0, le=60, description="Longest pause between reads while none do.")] = 0.05
     save_every: Annotated[
@@ -177,6 +205,11 @@ class HttpSettings(Strict):
         "127.0.0.1", description="Address to listen on."
     )
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 takes any free one.")] = 8080
+    payload_token: Annotated[
+        SecretStr | None,
+        AfterValidator(_check_token),
+        Field(description="What fetches payloads as Authorization: Bearer; without it nobody can."),
+    ] = None
 
 
 class LogSettings(Strict):
@@ -203,3 +236,10 @@ class Settings(Strict):
     drain: Annotated[Seconds, Field(ge=0, le=3600, description="How long SIGTERM waits for work in flight.")] = 20.0
     connections: Annotated[dict[Name, Connection], Field(default_factory=dict, description="Target systems, by name.")]
     flows: Annotated[dict[Name, Flow], Field(default_factory=dict, description="Integrations, by name.")]
+
+    def page_limits(self) -> PageLimits:
+        """Return what the relay reads: payloads that travel whole, and up to which size others do as references."""
+        relay, largest = self.relay, self.rabbitmq.max_payload_bytes
+        if not relay.claim_check.enabled:
+            return PageLimits(relay.page_events, relay.page_bytes, largest)
+        return PageLimits(relay.page_events, relay.page_bytes, min(relay.claim_check.above, largest), largest)

@@ -24,6 +24,9 @@ from outbox.model.mapping import Map
 from outbox.model.outcome import Receipt, TargetDown, Unknown, outcome_name
 from outbox.supervisor import Pulse, Stop
 
+# With this much in hand nothing more is begun until a call ends: a bound for memory when many payloads are large.
+_IN_HAND_BYTES = 64 * 1024 * 1024
+
 
 class _Session(LaneSession, Protocol):
     """The inbox as the applier needs it."""
@@ -133,7 +136,7 @@ class Applier:
 
     async def _begin(self, session: _Session, group: asyncio.TaskGroup) -> bool:
         free = self._settings.concurrency - len(self._in_hand)
-        if free <= 0:
+        if free <= 0 or sum([len(due.body) for due in self._in_hand.values()]) >= _IN_HAND_BYTES:
             return False
         due = await session.fetch(self._ownership.owner, self._in_hand, free)
         decisions = [decide(self._flow, one, self._mapping, self._adapter) for one in due]

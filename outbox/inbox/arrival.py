@@ -7,6 +7,7 @@ import hashlib
 
 import orjson
 
+from outbox.model.claim import CLAIM_CHECK, parse_claim
 from outbox.model.envelope import KEY, SEQUENCE, TRACEPARENT, VERSION, Message, is_traceparent
 from outbox.model.inbox import Arrival
 
@@ -38,6 +39,7 @@ def arrival_of(message: Message) -> Arrival:
     version = headers.get(VERSION, 1)
     sequence = headers[SEQUENCE]
     traceparent = headers.get(TRACEPARENT)
+    claim = parse_claim(headers.get(CLAIM_CHECK))
     return Arrival(
         message_id=str(message.message_id),
         sequence=sequence if isinstance(sequence, int) else 0,
@@ -46,7 +48,8 @@ def arrival_of(message: Message) -> Arrival:
         key=key if isinstance(key, str) else None,
         headers_json=headers_json,
         traceparent=traceparent if is_traceparent(traceparent) else None,
-        body=message.body,
+        body=message.body if claim is None else None,
+        claim=None if claim is None else claim.text(),
     )
 
 
@@ -66,6 +69,8 @@ def _problems(message: Message) -> list[str]:
     key = headers.get(KEY)
     if key is not None and not (isinstance(key, str) and _is_text(key, _MAX_KEY_BYTES)):
         problems.append(f"header {KEY} is not a text of 1 to {_MAX_KEY_BYTES} bytes")
+    if CLAIM_CHECK in headers and parse_claim(headers[CLAIM_CHECK]) is None:
+        problems.append(f"header {CLAIM_CHECK} is not a sequence and an event id")
     return problems
 
 

@@ -106,8 +106,13 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class PageLimits:
-    """What a page may hold at most."""
+    """What a page may hold at most.
+
+    A payload up to ``max_payload_bytes`` is read; one up to ``max_claimed_bytes`` stays where it is and travels as a
+    reference; a larger one is refused.
+    """
 
     max_events: int
     max_page_bytes: int
     max_payload_bytes: int
+    max_claimed_bytes: int = 0

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeGuard
 
+from outbox.model.claim import CLAIM_HEADERS, Claim, claim_headers
 from outbox.model.errors import Unpublishable
 
 HeaderValue = str | int | bool
@@ -39,7 +40,8 @@ class Envelope(NamedTuple):
     """One event, ready to be sent. A named tuple, because one is made for every event and they are made fastest.
 
     ``sequence`` is the outbox row's id: it orders the events of one key. ``payload`` is the row's JSON text,
-    byte for byte. ``headers`` are the application's own.
+    byte for byte. ``headers`` are the application's own. With ``claimed_bytes`` the payload has so many bytes, stays
+    in its row and travels as a reference.
     """
 
     message_id: str
@@ -50,6 +52,11 @@ class Envelope(NamedTuple):
     payload: bytes
     created_at_epoch_seconds: int
     headers: Mapping[str, HeaderValue]
+    claimed_bytes: int | None = None
+
+    def claimed(self) -> Envelope:
+        """Return the same event with its payload left in the outbox."""
+        return self._replace(payload=b"", claimed_bytes=len(self.payload))
 
 
 def wire_headers(envelope: Envelope, *, source: str) -> dict[str, HeaderValue]:
@@ -69,7 +76,7 @@ def own_headers(envelope: Envelope) -> dict[str, HeaderValue]:
         if not is_traceparent(headers.get(TRACEPARENT)):
             headers.pop(TRACEPARENT, None)
             headers.pop(TRACESTATE, None)
-        for name in _SHARED:
+        for name in (*_SHARED, *CLAIM_HEADERS):
             headers.pop(name, None)
         headers.pop(KEY, None)
     headers[SEQUENCE] = envelope.sequence
@@ -77,6 +84,8 @@ def own_headers(envelope: Envelope) -> dict[str, HeaderValue]:
         headers[KEY] = envelope.key
         headers[_PARTITION_KEY] = envelope.key
     headers[_ID] = envelope.message_id
+    if envelope.claimed_bytes is not None:
+        headers |= claim_headers(Claim(envelope.sequence, envelope.message_id), envelope.claimed_bytes)
     return headers
 
 

@@ -1,4 +1,4 @@
-"""What the restore guard has to tell; part of the union in `outbox.model.lifecycle`."""
+"""What the restore guard has to tell, and the look at the topology; part of the union in `outbox.model.lifecycle`."""
 
 from __future__ import annotations
 
@@ -28,3 +28,11 @@ class WitnessOfAnother:
 
     server: str
     origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyUnseen:
+    """The broker does not say whether something that we need is there."""
+
+    thing: str
+    reason: str

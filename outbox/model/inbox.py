@@ -13,7 +13,10 @@ BODY_LEFT_OUT = "x-outbox-body-left-out-bytes"
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message as it enters the inbox. With a ``refusal`` it is dead on arrival, for the reason given."""
+    """A message as it enters the inbox. With a ``refusal`` it is dead on arrival, for the reason given.
+
+    Without a ``body`` its payload is in the outbox, where the ``claim`` says.
+    """
 
     message_id: str
     sequence: int
@@ -21,9 +24,10 @@ class Arrival:
     version: int
     key: str | None
     headers_json: str
-    body: bytes
+    body: bytes | None
     traceparent: str | None = None
     refusal: str | None = None
+    claim: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from outbox.model.guard_events import FailoverSurvived, WitnessMissing, WitnessOfAnother
+from outbox.model.guard_events import FailoverSurvived, TopologyUnseen, WitnessMissing, WitnessOfAnother
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,14 @@ class Unrouted:
 
 
 @dataclass(frozen=True, slots=True)
+class UnroutedSeen:
+    """How many messages wait in outbox.unrouted, and how many came there, at least, since the last look."""
+
+    messages: int
+    arrived: int
+
+
+@dataclass(frozen=True, slots=True)
 class PublishingBlocked:
     """The broker has no memory or disk left and takes nothing; we wait."""
 
@@ -119,14 +127,6 @@ class PublishingRefused:
     """The broker refused a message (a nack); the page is sent again on a new channel."""
 
     broker: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class TopologyUnseen:
-    """The broker does not say whether something that we need is there."""
-
-    thing: str
     reason: str
 
 
@@ -261,12 +261,11 @@ class PartitionsSeen:
     is_default_used: bool
 
 
+_Services = ServiceStarted | ServiceWaiting | ServiceFailed | Draining | DrainOverrun
+_Publishing = PublishingBlocked | PublishingUnblocked | PublishingRefused
 Lifecycle = (
-    ServiceStarted
-    | ServiceWaiting
-    | ServiceFailed
-    | Draining
-    | DrainOverrun
+    _Services
+    | _Publishing
     | LeadTaken
     | FailoverSurvived
     | StandingBy
@@ -274,9 +273,7 @@ Lifecycle = (
     | CaughtUp
     | EventRejected
     | Unrouted
-    | PublishingBlocked
-    | PublishingUnblocked
-    | PublishingRefused
+    | UnroutedSeen
     | SendingAgain
     | StreamObserved
     | Stalled

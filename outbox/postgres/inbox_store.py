@@ -40,7 +40,7 @@ class InboxSession:
         """Take a batch into the inbox. When this returns, the messages may be acknowledged."""
         with postgres_errors(self._server):
             row = await self._connection.fetchrow(
-                "select * from inbox.accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                "select * from inbox.accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
                 self._flow,
                 [a.message_id for a in arrivals],
                 [a.sequence for a in arrivals],
@@ -51,6 +51,7 @@ class InboxSession:
                 [a.body for a in arrivals],
                 [a.traceparent for a in arrivals],
                 [a.refusal for a in arrivals],
+                [a.claim for a in arrivals],
             )
         if row is None:
             raise LookupError("inbox.accept returned no row")

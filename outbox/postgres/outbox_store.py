@@ -127,7 +127,7 @@ class OutboxSession:
                 cursor.horizon,
             )
         return Page(
-            [_event(row, limits.max_payload_bytes) for row in rows],
+            [_event(row, limits) for row in rows],
             sum([row["payload_bytes"] for row in rows]),
             max([row["age_seconds"] for row in rows], default=0.0),
         )
@@ -188,25 +188,25 @@ class OutboxStore:
             )
 
 
-def _event(row: asyncpg.Record, max_payload_bytes: int) -> Envelope | RefusedEvent:
+def _event(row: asyncpg.Record, limits: PageLimits) -> Envelope | RefusedEvent:
     # In the order of the columns of outbox.read_page; by name it costs twice as much.
     sequence, event_id, event_type, version, key, payload, payload_bytes, headers, created_at_epoch_seconds, _ = row
     try:
-        if payload is None:
-            raise Unpublishable(
-                f"payload has {payload_bytes} bytes, the limit rabbitmq.max_payload_bytes is {max_payload_bytes}"
-            )
+        if payload is None and payload_bytes > limits.max_claimed_bytes:
+            most = max(limits.max_payload_bytes, limits.max_claimed_bytes)
+            raise Unpublishable(f"payload has {payload_bytes} bytes, the limit rabbitmq.max_payload_bytes is {most}")
         envelope = Envelope(
             event_id,
             sequence,
             event_type,
             version,
             key,
-            payload.encode(),
+            b"" if payload is None else payload.encode(),
             created_at_epoch_seconds,
             _headers(headers),
+            payload_bytes if payload is None else None,
         )
-        check_publishable(envelope, max_payload_bytes=max_payload_bytes)
+        check_publishable(envelope, max_payload_bytes=limits.max_payload_bytes)
     except Unpublishable as refusal:
         return RefusedEvent(event_id, sequence, event_type, version, key, refusal.reason)
     return envelope

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Literal, Protocol
@@ -13,14 +13,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractConnection as AbstractTransport
 from aiormq.channel import Channel
 
-from outbox.model.envelope import (
-    SHORT_STRING_MAX_BYTES,
-    Envelope,
-    HeaderValue,
-    RefusedEvent,
-    own_headers,
-    shared_headers,
-)
+from outbox.model.envelope import Envelope, RefusedEvent, shared_headers
 from outbox.model.errors import PublishNotConfirmed, Unavailable, Unpublishable
 from outbox.model.inbox import DeadLetter
 from outbox.model.lifecycle import PublishingBlocked, PublishingRefused, PublishingUnblocked, Report, Unrouted
@@ -28,9 +21,11 @@ from outbox.model.witness import Witness
 from outbox.rabbitmq.batched import BatchedSender
 from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
+from outbox.rabbitmq.messages import dead_message, event_message, rejected_message
 from outbox.rabbitmq.plain import PlainSender
 from outbox.rabbitmq.size_limits import SizeLimits
-from outbox.rabbitmq.topology import DEAD, EVENTS, REJECTED, UNROUTED, FlowRoute, ensure
+from outbox.rabbitmq.topology import UNROUTED, FlowRoute, ensure
+from outbox.rabbitmq.unrouted_watch import UnroutedWatch
 from outbox.rabbitmq.wire import Outgoing, Shared
 from outbox.rabbitmq.witness import BrokerWitness
 
@@ -59,11 +54,14 @@ class Publisher:
         transport: AbstractTransport,
         sender: _Sender,
         limits: SizeLimits,
+        watch: UnroutedWatch,
         *,
         source: str,
         report: Report,
     ) -> None:
         self._server = server
+        self._connection = connection
+        self._watch = watch
         self._transport = transport
         self._sender = sender
         self._limits = limits
@@ -89,18 +87,10 @@ class Publisher:
         messages: list[Outgoing] = []
         encoded: list[bytes] = []
         for event in events:
-            message = Outgoing(
-                EVENTS,
-                event.type,
-                event.message_id,
-                event.type,
-                own_headers(event),
-                event.payload,
-                self._shared(event.type, event.version),
-                timestamp=event.created_at_epoch_seconds,
-            )
+            message = event_message(event, self._shared(event.type, event.version))
             try:
-                self._limits.check(message)
+                if not self._limits.take(message):
+                    message = self._smaller(event, message)
                 encoded.append(self._sender.encode(message))
             except Unpublishable as error:
                 refused.append(
@@ -114,25 +104,21 @@ class Publisher:
 
     async def publish_rejected(self, event: RefusedEvent) -> None:
         """Tell the dead-letter exchange of an event that cannot become a message; its payload stays in the outbox."""
-        headers: dict[str, HeaderValue] = {
-            "sequence": event.sequence,
-            "version": event.version,
-            "x-outbox-reason": event.reason,
-            "x-outbox-reason-class": "unpublishable",
-        }
-        if event.key is not None:
-            headers["key"] = event.key
-        await self._send_routed(
-            [
-                Outgoing(
-                    DEAD, REJECTED, event.message_id, event.type, headers, b"", content_type="application/octet-stream"
-                )
-            ]
-        )
+        await self._send_routed([rejected_message(event)])
 
     async def publish_dead(self, letters: Sequence[DeadLetter]) -> None:
         """Send the copies of dead deliveries and return when every one is confirmed and in its queue."""
-        await self._send_routed([_dead_message(letter.fitting(self._limits.max_body_bytes)) for letter in letters])
+        await self._send_routed([dead_message(letter.fitting(self._limits.max_body_bytes)) for letter in letters])
+
+    async def look_at_unrouted(self) -> None:
+        """Count and report what waits in outbox.unrouted."""
+        await self._watch.look(self._connection)
+
+    def _smaller(self, event: Envelope, message: Outgoing) -> Outgoing:
+        """Leave the payload of an event that is too large for this broker in the outbox, if consumers know that."""
+        if not self._limits.has_claim_check:
+            raise self._limits.refusal(message)
+        return event_message(event.claimed(), self._shared(event.type, event.version))
 
     async def recall(self, origin: str) -> Witness | None:
         """Return what the broker remembers as published from this outbox; None: nothing."""
@@ -151,6 +137,7 @@ class Publisher:
         if not returned:
             return
         await self._send_routed([message._replace(exchange="", routing_key=UNROUTED) for message in returned])
+        self._watch.parked(len(returned))
         for message in returned:
             self._report(Unrouted(message.message_id, message.type))
 
@@ -220,6 +207,7 @@ class RabbitBroker:
         name: str,
         report: Report,
         kind: PublisherKind = "batched",
+        has_claim_check: bool = False,
     ) -> None:
         self._server = server
         self._flows = flows
@@ -227,7 +215,8 @@ class RabbitBroker:
         self._name = name
         self._report = report
         self._kind = kind
-        self._limits = SizeLimits()
+        self._limits = SizeLimits(has_claim_check=has_claim_check)
+        self._watch = UnroutedWatch(server, report)
 
     @asynccontextmanager
     async def publisher(self) -> AsyncIterator[Publisher]:
@@ -245,6 +234,7 @@ class RabbitBroker:
                 connection.transport.connection,
                 sender,
                 self._limits,
+                self._watch,
                 source=self._source,
                 report=self._report,
             )
@@ -259,24 +249,3 @@ class RabbitBroker:
         return PlainSender(
             str(self._server), channel, underlay.number, underlay.connection.connection_tune.frame_max or 0
         )
-
-
-def _dead_message(letter: DeadLetter) -> Outgoing:
-    headers: dict[str, HeaderValue] = {
-        name: value for name, value in letter.headers.items() if isinstance(value, (str, int, bool))
-    }
-    headers |= _dead_headers(letter)
-    return Outgoing(DEAD, letter.flow, letter.message_id, _short(letter.type), headers, letter.body)
-
-
-def _dead_headers(letter: DeadLetter) -> Mapping[str, HeaderValue]:
-    return {
-        "x-outbox-flow": letter.flow,
-        "x-outbox-reason": letter.reason,
-        "x-outbox-reason-class": letter.reason_class,
-        "x-outbox-attempts": letter.attempts,
-    }
-
-
-def _short(value: str) -> str:
-    return value.encode()[:SHORT_STRING_MAX_BYTES].decode(errors="ignore")

@@ -14,21 +14,24 @@ _TOO_LARGE = re.compile(r"message size (\d+) is larger than (?:configured )?max 
 
 
 class SizeLimits:
-    """What this broker takes, learned from what it refused; outlives the connections."""
+    """What this broker takes, learned from what it refused; outlives the connections.
 
-    def __init__(self) -> None:
+    With ``has_claim_check`` a larger payload is left in the outbox instead of being refused.
+    """
+
+    def __init__(self, *, has_claim_check: bool = False) -> None:
+        self.has_claim_check = has_claim_check
         self.max_body_bytes: int | None = None
 
-    def check(self, message: Outgoing) -> None:
-        """Refuse what the broker would answer by closing the channel, over and over.
+    def take(self, message: Outgoing) -> bool:
+        """Say whether the broker takes a body of this size, as far as is known; else it would close the channel."""
+        return self.max_body_bytes is None or len(message.body) <= self.max_body_bytes
 
-        Raises:
-            Unpublishable: with both sizes.
-        """
-        if self.max_body_bytes is not None and len(message.body) > self.max_body_bytes:
-            raise Unpublishable(
-                f"payload has {len(message.body)} bytes, this broker takes {self.max_body_bytes} (max_message_size)"
-            )
+    def refusal(self, message: Outgoing) -> Unpublishable:
+        """Return why a message is not even tried, with both sizes."""
+        return Unpublishable(
+            f"payload has {len(message.body)} bytes, this broker takes {self.max_body_bytes} (max_message_size)"
+        )
 
     def learn(self, server: str, error: Exception) -> None:
         """Remember the broker's limit if that is what the error is about.
@@ -40,5 +43,5 @@ class SizeLimits:
         if found is not None:
             self.max_body_bytes = int(found[2])
             raise Unavailable(
-                server, f"it takes messages of {found[2]} bytes at most; larger events become dead letters"
+                server, f"it takes messages of {found[2]} bytes at most; larger payloads stay in the outbox"
             ) from error

@@ -11,7 +11,8 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from aiormq.exceptions import ChannelAccessRefused
 
 from outbox.model.errors import Misconfigured
-from outbox.model.lifecycle import Report, TopologyUnseen
+from outbox.model.guard_events import TopologyUnseen
+from outbox.model.lifecycle import Report
 from outbox.rabbitmq.connection import RabbitServer, open_channel
 from outbox.rabbitmq.desired import (
     DEAD,

@@ -20,8 +20,6 @@ from outbox.relay.memory import Memory
 from outbox.relay.pace import finished
 from outbox.supervisor import Pulse
 
-__all__ = ["Guard", "GuardSession", "Memory", "WitnessKeeper"]
-
 # A broker that takes nothing must not hold up a stop; it then knows less, which is what a kill would have left as well.
 _LAST_TELL_SECONDS = 2.0
 

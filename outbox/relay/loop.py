@@ -10,11 +10,10 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 
-from outbox.model.cursor import Batch, Cursor, Lead, Page, PageLimits
+from outbox.model.cursor import Batch, Lead, Page, PageLimits
 from outbox.model.envelope import Envelope, RefusedEvent
 from outbox.model.errors import OutboxError, Unavailable
 from outbox.model.lifecycle import (
@@ -27,48 +26,12 @@ from outbox.model.lifecycle import (
     SendingAgain,
     StandingBy,
 )
-from outbox.relay.guard import Guard, GuardSession, Memory, WitnessKeeper
-from outbox.relay.lease import LeaseSession, held
+from outbox.relay.guard import Guard
+from outbox.relay.lease import held
+from outbox.relay.memory import Memory
 from outbox.relay.pace import finished
+from outbox.relay.ports import Broker, Publisher, Session, Store
 from outbox.supervisor import Pulse, Stop
-
-
-class _Session(LeaseSession, GuardSession, Protocol):
-    """The database as the relay needs it. One session holds the lead, another reads and saves."""
-
-    async def try_lead(self) -> Lead | None: ...
-    async def begin_batch(self, cursor: Cursor) -> Batch: ...
-    async def read_page(self, cursor: Cursor, batch: Batch, after: int) -> Page: ...
-    async def save(self, lead: Lead, cursor: Cursor) -> None: ...
-    async def reject(self, event: RefusedEvent) -> None: ...
-    async def waiting(self, count_up_to: int) -> tuple[int, float]: ...
-
-
-class _Store(Protocol):
-    """Opens sessions on one stream."""
-
-    @property
-    def stream(self) -> str: ...
-    @property
-    def lease_seconds(self) -> float: ...
-    def session(self) -> AbstractAsyncContextManager[_Session]: ...
-
-
-class _Publisher(WitnessKeeper, Protocol):
-    """The broker as the relay needs it. What is sent is confirmed and stored when a call returns.
-
-    Pages are sent in the order of the calls, also while earlier ones are unconfirmed.
-    """
-
-    async def publish(self, events: Sequence[Envelope]) -> Sequence[RefusedEvent]: ...
-    async def publish_rejected(self, event: RefusedEvent) -> None: ...
-
-
-class _Broker(Protocol):
-    """Opens publishers; declares the topology first."""
-
-    def publisher(self) -> AbstractAsyncContextManager[_Publisher]: ...
-
 
 # One page is confirmed by the broker while the next is on its way to it, and a third is read from the database.
 _PAGES_UNDER_WAY = 2
@@ -91,13 +54,14 @@ class RelaySettings:
     poll_idle_seconds: float = 0.05
     save_every_seconds: float = 1.0
     standby_poll_seconds: float = 1.0
+    look_at_unrouted_every_seconds: float = 30.0
     is_draining: bool = False
 
 
 class Relay:
     """One stream's relay. Several may run; one leads."""
 
-    def __init__(self, store: _Store, broker: _Broker, settings: RelaySettings, report: Report) -> None:
+    def __init__(self, store: Store, broker: Broker, settings: RelaySettings, report: Report) -> None:
         self._store = store
         self._broker = broker
         self._settings = settings
@@ -146,7 +110,7 @@ class Relay:
             leader = _Leader(self._store.stream, session, publisher, lead, self._settings, self._report, guard)
             await leader.run(stop, pulse)
 
-    async def _wait_for_lead(self, session: _Session, stop: Stop, pulse: Pulse) -> Lead | None:
+    async def _wait_for_lead(self, session: Session, stop: Stop, pulse: Pulse) -> Lead | None:
         is_standing_by = False
         while not stop.is_set():
             pulse.beat()
@@ -168,8 +132,8 @@ class _Leader:
     def __init__(
         self,
         stream: str,
-        session: _Session,
-        publisher: _Publisher,
+        session: Session,
+        publisher: Publisher,
         lead: Lead,
         settings: RelaySettings,
         report: Report,
@@ -188,6 +152,7 @@ class _Leader:
         self._under_way: deque[tuple[Page, asyncio.Task[_Sent]]] = deque()
         self._is_worth_saving = False
         self._floor = 0
+        self._looked_at = time.monotonic()
 
     async def run(self, stop: Stop, pulse: Pulse) -> None:
         try:
@@ -203,6 +168,7 @@ class _Leader:
         await self._guard.tell_at_the_end()
 
     async def _publish_until(self, stop: Stop, pulse: Pulse) -> None:
+        await self._look()
         pause_seconds = self._settings.poll_busy_seconds
         while not stop.is_set():
             pulse.beat()
@@ -216,8 +182,9 @@ class _Leader:
                 self._cursor = self._cursor.finished()
                 self._report(CaughtUp(self._stream))
                 if self._settings.is_draining:
+                    await self._look()
                     break
-                await self._save_when_due(pulse)
+                await self._do_what_is_due(pulse)
                 await stop.pause(pause_seconds)
                 pause_seconds = min(pause_seconds * 2, self._settings.poll_idle_seconds)
             else:
@@ -274,16 +241,23 @@ class _Leader:
                 sent.confirm_seconds,
             )
         )
-        await self._save_when_due(pulse)
+        await self._do_what_is_due(pulse)
 
-    async def _save_when_due(self, pulse: Pulse) -> None:
+    async def _do_what_is_due(self, pulse: Pulse) -> None:
         if self._is_worth_saving and (time.monotonic() - self._saved_at >= self._settings.save_every_seconds):
             await self._save()
             await self._guard.tell(pulse)
+        if time.monotonic() - self._looked_at >= self._settings.look_at_unrouted_every_seconds:
+            await self._look()
 
     async def _save_changes(self) -> None:
         if self._cursor != self._saved:
             await self._save()
+
+    async def _look(self) -> None:
+        """Tell what nobody has bound; nothing else would, because an alternate exchange takes it silently."""
+        await self._publisher.look_at_unrouted()
+        self._looked_at = time.monotonic()
 
     async def _save(self) -> None:
         cursor = self._cursor

@@ -55,6 +55,7 @@ class LifecycleLog:
     def __init__(self, program: str) -> None:
         self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(program=program)
         self._is_caught_up = False
+        self._unrouted = 0
 
     def __call__(self, event: Lifecycle) -> None:
         """Write one event."""
@@ -67,6 +68,10 @@ class LifecycleLog:
                 return
             case happened.LeadTaken():
                 self._is_caught_up = False
+            case happened.UnroutedSeen(messages):
+                if messages == self._unrouted:
+                    return
+                self._unrouted = messages
             case _:
                 pass
         _write(self._log, event)
@@ -110,7 +115,22 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
         case happened.EventRejected(stream, message_id, sequence, reason):
             log.error("event rejected", stream=stream, event_id=message_id, sequence=sequence, reason=reason)
         case happened.Unrouted(message_id, routing_key):
-            log.error("nobody has bound this event, parked", event_id=message_id, routing_key=routing_key)
+            log.error(
+                "nobody has bound this event, parked",
+                event_id=message_id,
+                routing_key=routing_key,
+                next_step='bind a queue to outbox.events for it, then "outbox unrouted redrive"',
+            )
+        case happened.UnroutedSeen(messages, arrived):
+            if messages:
+                log.error(
+                    "events that nobody has bound are waiting in outbox.unrouted",
+                    messages=messages,
+                    arrived=arrived,
+                    next_step='"outbox unrouted list" shows their types; bind queues, then "outbox unrouted redrive"',
+                )
+            else:
+                log.info("nothing is waiting in outbox.unrouted any more", messages=messages, arrived=arrived)
         case happened.PublishingBlocked(broker):
             log.error("the broker takes nothing, it is out of memory or disk", broker=broker)
         case happened.PublishingUnblocked(broker, blocked_seconds):
@@ -128,7 +148,7 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
                 still_seconds=round(still_seconds),
                 oldest_age_seconds=round(oldest_age_seconds),
             )
-        case happened.TopologyUnseen(thing, reason):
+        case guard_events.TopologyUnseen(thing, reason):
             log.warning("topology not seen", thing=thing, reason=reason)
         case guard_events.WitnessMissing(server, queue):
             log.warning(

@@ -13,10 +13,8 @@ from outbox.model import lifecycle as happened
 from outbox.model.delivery import State
 from outbox.model.lifecycle import Lifecycle
 from outbox.model.outcome import OUTCOME_NAMES
-from outbox.telemetry.relay_metrics import RelayMetrics
+from outbox.telemetry.relay_metrics import RELAY_SERVICE, RelayMetrics
 
-# The one service whose failure leaves events unpublished.
-_RELAY = "relay"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -61,7 +59,11 @@ class Metrics:
             "outbox_default_partition_used", "1 while events are in the partition of last resort.", ["stream"],
             registry=registry,
         )  # fmt: skip
-        self._unrouted = Counter("outbox_unrouted_events", "Events that nobody has bound.", registry=registry)
+        self._unrouted = Counter(
+            "outbox_unrouted_events",
+            "Events that nobody had bound, as seen returned or arriving in outbox.unrouted.",
+            registry=registry,
+        )
         self._confirm = Histogram(
             "outbox_confirm_duration_seconds", "From sending a page to its last confirm.", ["stream"],
             buckets=_SECONDS, registry=registry,
@@ -107,7 +109,7 @@ class Metrics:
         """Return the metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def __call__(self, event: Lifecycle) -> None:  # noqa: C901, PLR0912 - one flat case for each event
+    def __call__(self, event: Lifecycle) -> None:  # noqa: C901, PLR0912, PLR0915 - one flat case for each event
         """Count one event. What has no metric is in the logs."""
         if self._relay is not None:
             self._relay(event)
@@ -131,6 +133,8 @@ class Metrics:
                 self._partitions_ahead.labels(event.stream).set(event.ahead)
                 self._oldest_partition.labels(event.stream).set(event.oldest_age_seconds)
                 self._default_used.labels(event.stream).set(event.is_default_used)
+            case happened.UnroutedSeen():
+                self._unrouted.inc(event.arrived)
             case happened.Accepted():
                 self._accepted.labels(event.flow).inc(event.accepted)
                 self._duplicates.labels(event.flow).inc(event.duplicates)
@@ -152,7 +156,7 @@ class Metrics:
                 self._waits.labels(event.service)
             case happened.ServiceWaiting():
                 self._waits.labels(event.service).inc()
-                if event.service == _RELAY and self._stream is not None:
+                if event.service == RELAY_SERVICE and self._stream is not None:
                     # Its session is gone, and with it the lead.
                     self._leader.labels(self._stream).set(0)
                     self._unpublished.lost()

@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from outbox.model import lifecycle as happened
 from outbox.model.lifecycle import Lifecycle
 
+# The one service whose failure leaves events unpublished.
+RELAY_SERVICE = "relay"
 _EVENTS = (1, 2, 5, 10, 25, 50, 100, 150, 200, 250)
 _UNKNOWN = float("nan")
 
@@ -66,7 +68,13 @@ class RelayMetrics:
         )
         blocked_seconds.set_function(self._blocked.total_seconds)
 
-    def __call__(self, event: Lifecycle) -> None:
+        self._unrouted = Gauge(
+            "outbox_unrouted_messages", "Messages that wait in outbox.unrouted. Only a leading relay knows.",
+            registry=registry,
+        )  # fmt: skip
+        self._unrouted.set(_UNKNOWN)
+
+    def __call__(self, event: Lifecycle) -> None:  # noqa: PLR0912 - one flat case for each event
         """Count one event."""
         match event:
             case happened.PagePublished():
@@ -79,8 +87,16 @@ class RelayMetrics:
                 self._nacked.inc()
             case happened.PublishingBlocked():
                 self._blocked.begin()
-            case happened.PublishingUnblocked() | happened.ServiceWaiting():
+            case happened.PublishingUnblocked():
                 self._blocked.end()
+            case happened.ServiceWaiting():
+                self._blocked.end()
+                if event.service == RELAY_SERVICE:
+                    self._unrouted.set(_UNKNOWN)
+            case happened.StandingBy():
+                self._unrouted.set(_UNKNOWN)
+            case happened.UnroutedSeen():
+                self._unrouted.set(event.messages)
             case happened.Stalled():
                 self._stalls.inc()
             case happened.StreamObserved():

@@ -8,7 +8,8 @@ create or replace function inbox.accept(
     headers     text[],
     bodies      bytea[],
     traces      text[],
-    refusals    text[]
+    refusals    text[],
+    claims      text[] default null
 )
 returns table (accepted integer, duplicates integer, dead integer)
 language plpgsql
@@ -33,8 +34,9 @@ begin
     with incoming as materialized (
         select distinct on (i.message_id)
                i.*, count(*) over (partition by i.message_id) as copies
-          from unnest(message_ids, sequences, types, versions, keys, headers, bodies, traces, refusals)
-               with ordinality i(message_id, sequence, type, version, key, headers, body, traceparent, refusal, ordinal)
+          from unnest(message_ids, sequences, types, versions, keys, headers, bodies, traces, refusals, claims)
+               with ordinality i(message_id, sequence, type, version, key, headers, body, traceparent, refusal, claim,
+                                 ordinal)
          order by i.message_id, i.ordinal
     ), known as (
         update inbox.delivery d
@@ -44,6 +46,8 @@ begin
         returning d.message_id, i.copies
     ), ranked as (
         select i.*,
+               coalesce(i.body, outbox.payload(split_part(i.claim, '/', 1)::bigint, split_part(i.claim, '/', 2)::uuid))
+                   as payload,
                row_number() over (partition by i.key order by i.sequence, i.ordinal) as rank,
                i.key is not null and exists (
                    select from inbox.delivery d
@@ -62,7 +66,7 @@ begin
          where not exists (select from inbox.delivery d where d.flow = wanted_flow and d.message_id = i.message_id)
     ), judged as (
         select r.*,
-               case when r.refusal is not null or r.is_stale then 'dead'
+               case when r.refusal is not null or r.payload is null or r.is_stale then 'dead'
                     when r.key is null then 'ready'
                     when r.is_behind or r.rank > 1 then 'blocked'
                     else 'ready'
@@ -84,15 +88,18 @@ begin
                case when j.state = 'ready' then now() end,
                case when j.state = 'dead' then now() end,
                case when j.refusal is not null then j.refusal
+                    when j.payload is null then 'its payload is not in outbox.event: retention has dropped the row, or '
+                        'it is in another database'
                     when j.is_stale then 'a later event of this key was taken up before this one arrived' end,
                case when j.refusal is not null then 'not_an_envelope'
+                    when j.payload is null then 'payload_gone'
                     when j.is_stale then 'stale' end
           from judged j
          order by j.ordinal
         returning id, message_id, state
     ), stored as (
         insert into inbox.message (delivery_id, traceparent, headers, body)
-        select n.id, j.traceparent, j.headers::json, j.body
+        select n.id, j.traceparent, j.headers::json, coalesce(j.payload, '')
           from inserted n join judged j using (message_id)
     )
     select (select count(*) from inserted)::integer,
@@ -102,6 +109,6 @@ begin
 end
 $$;
 comment on function inbox.accept is
-    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, or dead (refused or stale); known ones are counted as copies. Commit before the ack. Locks the lanes it touches.';
+    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, or dead (refused, stale, or without a payload); known ones are counted as copies. A body that is null is copied from the outbox, where the claim (sequence/event id) says. Commit before the ack. Locks the lanes it touches.';
 revoke all on function inbox.accept from public;
 grant execute on function inbox.accept to outbox_adapter;

@@ -13,30 +13,37 @@ as $$
 #variable_conflict use_column
 begin
     return query
-        select due.id, due.lane, due.epoch, due.state, due.sequence, due.message_id, due.type, due.version, due.key,
-               due.attempt, due.failures,
-               extract(epoch from clock_timestamp() - due.first_sent_at)::double precision,
-               due.request_sha256, m.traceparent, m.body
+        select f.id, f.lane, f.epoch, f.state, f.sequence, f.message_id, f.type, f.version, f.key,
+               f.attempt, f.failures,
+               extract(epoch from clock_timestamp() - f.first_sent_at)::double precision,
+               f.request_sha256, f.traceparent, f.body
           from (
-                select d.*, l.epoch
-                  from inbox.lane l
-                 cross join lateral (
-                       select d.* from inbox.delivery d
-                        where d.flow = wanted_flow and d.lane = l.lane
-                          and d.state in ('ready', 'retry', 'in_doubt') and d.due_at <= clock_timestamp()
-                          and d.id <> all (in_hand)
-                        order by d.due_at
-                        limit wanted
-                       ) d
-                 where l.flow = wanted_flow and l.owner = me and l.leased_until > clock_timestamp()
-                 order by d.due_at, d.sequence
-                 limit wanted
-               ) due
-          join inbox.message m on m.delivery_id = due.id
-         order by due.due_at, due.sequence;
+                select due.*, m.traceparent, m.body,
+                       sum(octet_length(m.body)::bigint)
+                           over (order by due.due_at, due.sequence, due.id rows between unbounded preceding and 1 preceding)
+                           as bytes_before
+                  from (
+                        select d.*, l.epoch
+                          from inbox.lane l
+                         cross join lateral (
+                               select d.* from inbox.delivery d
+                                where d.flow = wanted_flow and d.lane = l.lane
+                                  and d.state in ('ready', 'retry', 'in_doubt') and d.due_at <= clock_timestamp()
+                                  and d.id <> all (in_hand)
+                                order by d.due_at
+                                limit wanted
+                               ) d
+                         where l.flow = wanted_flow and l.owner = me and l.leased_until > clock_timestamp()
+                         order by d.due_at, d.sequence
+                         limit wanted
+                       ) due
+                  join inbox.message m on m.delivery_id = due.id
+               ) f
+         where coalesce(f.bytes_before, 0) < 33554432
+         order by f.due_at, f.sequence, f.id;
 end
 $$;
 comment on function inbox.fetch is
-    'Reads the deliveries that may be acted on now in the caller''s lanes, oldest due first; changes nothing. Only heads of their key are ever due.';
+    'Reads the deliveries that may be acted on now in the caller''s lanes, oldest due first; changes nothing. Only heads of their key are ever due. Ends at 32 MiB of bodies: a caller''s memory has a bound, also when many payloads are large.';
 revoke all on function inbox.fetch from public;
 grant execute on function inbox.fetch to outbox_adapter;

@@ -119,6 +119,11 @@ async def test_every_row_arrives_as_it_was_written_or_is_rejected_visibly_and_no
         "rejected": len([row for row in ROWS if row.reason is not None]),
     }
     assert "xxxx" not in ended.err
+    groups = (await cli("rejected", "list", "--json")).json()
+    assert sum(group["events"] for group in groups) == len([row for row in ROWS if row.reason is not None])
+    sizes = [group for group in groups if group["newest_reason"].startswith("payload has")]
+    assert [(group["events"], group["newest_sequences"]) for group in sizes] == [(2, [5, 2])]
+    assert "payload has" in (await cli("rejected", "list")).out
 
 
 async def _check_rejected(database: Database, letters: list[AbstractIncomingMessage]) -> None:

@@ -141,6 +141,22 @@ async def test_an_adapter_can_forget_no_delivery_and_no_attempt(database: Databa
     assert await allowed(database, "outbox_adapter", statements) == []
 
 
+async def test_a_reader_gets_a_payload_whose_two_ids_it_knows_and_nothing_else(database: Database) -> None:
+    event_id = await database.value("select outbox.emit('a', 'k', '{ \"a\": 1.10 }')")
+    async with login(database, "outbox_reader") as url, connected(url) as reader:
+        assert await reader.fetchval("select outbox.payload(1, $1)", event_id) == b'{ "a": 1.10 }'
+        assert await reader.fetchval("select outbox.payload(2, $1)", event_id) is None
+        assert await reader.fetchval("select outbox.payload(1, gen_random_uuid())") is None
+    statements = [
+        "select 1 from outbox.event",
+        "select 1 from outbox.rejected",
+        "select 1 from outbox.cursor",
+        "select outbox.emit('a', 'k', '1')",
+        "select 1 from inbox.message",
+    ]
+    assert await allowed(database, "outbox_reader", statements) == []
+
+
 async def test_a_relay_needs_no_more_than_its_role(cli: Cli, database: Database, broker: Broker) -> None:
     await database.value("select outbox.emit('order.confirmed', 'SO-1', '{}')")
     async with login(database, "outbox_relay") as url:
@@ -167,9 +183,9 @@ async def test_a_consumer_needs_no_more_than_its_role(cli: Cli, database: Databa
     ("group", "verb", "refused", "next_step"),
     [
         ("outbox_relay", EMIT, "function emit", "next step: grant outbox_writer to this user"),
-        ("outbox_adapter", EMIT, "schema outbox", "next step: grant outbox_writer to this user"),
+        ("outbox_adapter", EMIT, "function emit", "next step: grant outbox_writer to this user"),
         ("outbox_writer", DRAIN, "function try_lead", TO_PUBLISH_OR_CONSUME),
-        ("outbox_adapter", DRAIN, "schema outbox", TO_PUBLISH_OR_CONSUME),
+        ("outbox_adapter", DRAIN, "function try_lead", TO_PUBLISH_OR_CONSUME),
         ("outbox_relay", ("consume",), "schema inbox", TO_PUBLISH_OR_CONSUME),
         (
             "outbox_relay",

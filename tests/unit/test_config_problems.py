@@ -12,7 +12,7 @@ from tests.unit.config_cases import COMPLETE, URLS, problems_of, settings_of
 
 PROBLEM_OF_LINE = {
     "http: {prot: 1}": "outbox.yaml:1:8 http.prot: unknown key; did you mean 'port'?",
-    "http: {zzz: 1}": "outbox.yaml:1:8 http.zzz: unknown key; known here are host, port",
+    "http: {zzz: 1}": "outbox.yaml:1:8 http.zzz: unknown key; known here are host, port, payload_token",
     "http: {port: eighty}": (
         "outbox.yaml:1:8 http.port=eighty: must be a whole number between 0 and 65535, for example 8080"
     ),

@@ -28,6 +28,7 @@ from outbox.model.lifecycle import (
     SettleRefused,
     StandingBy,
     Unrouted,
+    UnroutedSeen,
 )
 from outbox.model.outcome import OUTCOME_NAMES
 from outbox.telemetry import logs
@@ -173,6 +174,7 @@ def test_events_move_the_series_that_operations_watch() -> None:
         PagePublished(STREAM, 200, 200, 1.5, 0.01),
         EventRejected(STREAM, "m", 1, "too large"),
         Unrouted("m", "a.b"),
+        UnroutedSeen(7, 2),
         Accepted(FLOW, accepted=5, duplicates=2, dead=1),
         LanesChanged(FLOW, held=16, fair_share=16, taken=16, in_doubt=3),
         ATTEMPT,
@@ -188,7 +190,8 @@ def test_events_move_the_series_that_operations_watch() -> None:
         f'outbox_published_events_total{{stream="{STREAM}"}}': 200,
         f'outbox_confirm_duration_seconds_count{{stream="{STREAM}"}}': 1,
         f'outbox_rejected_events_total{{stream="{STREAM}"}}': 1,
-        "outbox_unrouted_events_total": 1,
+        "outbox_unrouted_events_total": 3,
+        "outbox_unrouted_messages": 7,
         f'inbox_accepted_messages_total{{flow="{FLOW}"}}': 5,
         f'inbox_duplicate_messages_total{{flow="{FLOW}"}}': 2,
         f'inbox_attempts_total{{flow="{FLOW}",outcome="retry"}}': 1,
@@ -237,3 +240,18 @@ def test_the_age_of_the_oldest_event_is_unknown_to_a_standby_and_grows_for_a_lea
     metrics(StandingBy(STREAM))
     assert math.isnan(samples(metrics)[AGE])
     assert samples(metrics)[LEADER] == 0
+
+
+def test_what_waits_unrouted_is_told_when_it_changes_and_unknown_to_who_does_not_lead(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log, metrics = json_log(), Metrics(stream=STREAM, flows=[])
+    assert math.isnan(samples(metrics)["outbox_unrouted_messages"])
+    for messages in (0, 3, 3, 0):
+        log(UnroutedSeen(messages, 0))
+        metrics(UnroutedSeen(messages, 0))
+    assert samples(metrics)["outbox_unrouted_messages"] == 0
+    metrics(StandingBy(STREAM))
+
+    assert [(line["level"], line["messages"]) for line in lines(capsys.readouterr().err)] == [("error", 3), ("info", 0)]
+    assert math.isnan(samples(metrics)["outbox_unrouted_messages"])
