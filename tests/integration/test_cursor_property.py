@@ -23,6 +23,7 @@ from tests.kit.partitions import AT_ONCE, IDS, days_go_by
 _WRITERS = 8
 _KEYS = 30
 _TRANSACTIONS_PER_WRITER = 25
+_TRIES = 50
 _SETUP = f"""
 create schema shop;
 create table shop.account (key text primary key, counter bigint not null default 0);
@@ -30,8 +31,6 @@ insert into shop.account select 'k' || n, 0 from generate_series(1, {_KEYS}) n;
 create table shop.noise (x int);
 create table shop.written (id bigint);
 """
-
-_TRIES = 50
 
 
 @dataclass
