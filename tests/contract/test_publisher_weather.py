@@ -24,6 +24,8 @@ from tests.kit.site import proxied
 from tests.kit.waiting import until
 
 CONFIRM_SECONDS = 0.5
+# A confirm on the wire: frame header, class, method, tag, flags, end.
+ACK_BYTES = 7 + 4 + 8 + 1 + 1
 # How many cuts are tried at the same time.
 SIDE_BY_SIDE = 8
 pytestmark = pytest.mark.xdist_group("publisher weather")
@@ -180,4 +182,6 @@ async def test_a_connection_cut_at_any_byte_is_never_a_false_confirm(
     arrived = {str(message.message_id) for message in await broker.take("audit")}
     assert confirmed <= arrived, f"confirmed and not there: {sorted(confirmed - arrived)[:10]}"
     print(f"{kind} {direction}: {whole} bytes, {outcomes}")  # noqa: T201 - how far it went
-    assert outcomes["refused"] > whole // step // 2
+    # Two events may be confirmed by two frames or by one; within the first, nothing can be confirmed.
+    certain = whole if direction is Direction.TO_TARGET else ACK_BYTES
+    assert outcomes["refused"] >= certain // step
