@@ -38,9 +38,9 @@ def outbox(database: Database, broker: Broker, tap: Tap, tmp_path: Path) -> Outb
     return Outbox(database, Cli(tmp_path, database.url, broker.url), tap)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def other_cluster() -> Iterator[PrivateCluster]:
-    """A cluster beside the one that all tests share; it has come to few transactions only."""
+    """A cluster beside the one that all tests share, for one module; it has come to few transactions only."""
     with private_cluster() as cluster:
         # The roles that a dump grants to.
         asyncio.run(migrate(PostgresServer(cluster.primary.url)))
