@@ -25,12 +25,12 @@ VERSION = "version"
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 CLOUDEVENTS_PREFIX = "cloudEvents_"
-_ID = CLOUDEVENTS_PREFIX + "id"
-_PARTITION_KEY = CLOUDEVENTS_PREFIX + "partitionkey"
+CLOUDEVENTS_ID = CLOUDEVENTS_PREFIX + "id"
+PARTITION_KEY = CLOUDEVENTS_PREFIX + "partitionkey"
 _SPEC_VERSION = CLOUDEVENTS_PREFIX + "specversion"
 _SOURCE = CLOUDEVENTS_PREFIX + "source"
 _TYPE = CLOUDEVENTS_PREFIX + "type"
-_SHARED = (VERSION, _SPEC_VERSION, _SOURCE, _TYPE)
+_OURS = frozenset((VERSION, _SPEC_VERSION, _SOURCE, _TYPE, SEQUENCE, KEY, CLOUDEVENTS_ID, *CLAIM_HEADERS))
 
 # W3C trace context, level 2: a header that does not parse is ignored, never repaired.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -70,22 +70,27 @@ def wire_headers(envelope: Envelope, *, source: str) -> dict[str, HeaderValue]:
 
 def own_headers(envelope: Envelope) -> dict[str, HeaderValue]:
     """Return the headers in which this event may differ from all others of its type."""
-    headers: dict[str, HeaderValue] = {}
-    if envelope.headers:
-        headers.update(envelope.headers)
-        if not is_traceparent(headers.get(TRACEPARENT)):
-            headers.pop(TRACEPARENT, None)
-            headers.pop(TRACESTATE, None)
-        for name in (*_SHARED, *CLAIM_HEADERS):
-            headers.pop(name, None)
-        headers.pop(KEY, None)
+    headers = application_headers(envelope)
     headers[SEQUENCE] = envelope.sequence
     if envelope.key is not None:
         headers[KEY] = envelope.key
-        headers[_PARTITION_KEY] = envelope.key
-    headers[_ID] = envelope.message_id
+        headers[PARTITION_KEY] = envelope.key
+    headers[CLOUDEVENTS_ID] = envelope.message_id
     if envelope.claimed_bytes is not None:
         headers |= claim_headers(Claim(envelope.sequence, envelope.message_id), envelope.claimed_bytes)
+    return headers
+
+
+def application_headers(envelope: Envelope) -> dict[str, HeaderValue]:
+    """Return the application's own headers, without those that are ours to say."""
+    if not envelope.headers:
+        return {}
+    headers = {name: value for name, value in envelope.headers.items() if name not in _OURS}
+    if not is_traceparent(headers.get(TRACEPARENT)):
+        headers.pop(TRACEPARENT, None)
+        headers.pop(TRACESTATE, None)
+    if envelope.key is not None:
+        headers.pop(PARTITION_KEY, None)
     return headers
 
 

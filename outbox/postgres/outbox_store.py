@@ -203,7 +203,7 @@ def _event(row: asyncpg.Record, limits: PageLimits) -> Envelope | RefusedEvent:
             key,
             b"" if payload is None else payload.encode(),
             created_at_epoch_seconds,
-            _headers(headers),
+            {} if headers is None else _headers(headers),
             payload_bytes if payload is None else None,
         )
         check_publishable(envelope, max_payload_bytes=limits.max_payload_bytes)
@@ -212,10 +212,8 @@ def _event(row: asyncpg.Record, limits: PageLimits) -> Envelope | RefusedEvent:
     return envelope
 
 
-def _headers(text: str | None) -> Mapping[str, HeaderValue]:
+def _headers(text: str) -> Mapping[str, HeaderValue]:
     """Scalars stay what they are, with every digit; lists and objects travel as their JSON text."""
-    if text is None:
-        return {}
     try:
         # Not orjson: it reads 1.10 as 1.1, and large integers as floats.
         decoded = json.loads(text, parse_float=Decimal, parse_int=_integer)

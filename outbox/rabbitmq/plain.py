@@ -12,8 +12,10 @@ from aiormq.exceptions import PublishError
 from pamqp.commands import Basic
 from pamqp.common import FieldValue
 
+from outbox.model.envelope import Envelope
 from outbox.model.errors import PublishNotConfirmed
-from outbox.rabbitmq.wire import FrameEncoder, Outgoing
+from outbox.rabbitmq.messages import event_message
+from outbox.rabbitmq.wire import FrameEncoder, Outgoing, Shared
 
 
 class PlainSender:
@@ -25,13 +27,12 @@ class PlainSender:
         self._encoder = FrameEncoder(number, frame_max_bytes)
         self._exchanges: dict[str, AbstractExchange] = {"": channel.default_exchange}
 
-    def encode(self, message: Outgoing) -> bytes:
-        """Check that the message fits; aio-pika encodes it itself."""
-        self._encoder.frames(message)
-        return b""
+    def bundle(self) -> PlainBundle:
+        """Begin a bundle of messages that are to be sent together."""
+        return PlainBundle(self, self._encoder)
 
-    async def send(self, messages: Sequence[Outgoing], encoded: Sequence[bytes]) -> Sequence[int]:  # noqa: ARG002 - the contract's
-        """Send messages in order and return the positions of those that were routed to no queue."""
+    async def send(self, messages: Sequence[Outgoing]) -> Sequence[int]:
+        """Send what a bundle has gathered."""
         returned: list[int] = []
         try:
             async with asyncio.TaskGroup() as group:
@@ -58,6 +59,28 @@ class PlainSender:
         if name not in self._exchanges:
             self._exchanges[name] = await self._channel.get_exchange(name, ensure=False)
         return self._exchanges[name]
+
+
+class PlainBundle:
+    """Messages that are sent together; the same contract as `BatchedBundle`."""
+
+    def __init__(self, sender: PlainSender, encoder: FrameEncoder) -> None:
+        self._sender = sender
+        self._encoder = encoder
+        self._messages: list[Outgoing] = []
+
+    def add(self, message: Outgoing) -> None:
+        """Add a message; aio-pika encodes it itself, so this only tells whether it fits."""
+        self._encoder.frames(message)
+        self._messages.append(message)
+
+    def add_event(self, event: Envelope, shared: Shared) -> None:
+        """Add an event."""
+        self.add(event_message(event, shared))
+
+    async def send(self) -> Sequence[int]:
+        """Send the messages in order and return the positions of those that were routed to no queue."""
+        return await self._sender.send(self._messages)
 
 
 def _message(message: Outgoing) -> Message:

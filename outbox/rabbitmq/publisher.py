@@ -37,11 +37,18 @@ _LOOK_FOR_SECONDS = 0.01
 _TYPES_REMEMBERED = 1024
 
 
-class _Sender(Protocol):
-    """A channel that answers for each message; see `BatchedSender`."""
+class _Bundle(Protocol):
+    """Messages that are sent together; see `BatchedBundle`."""
 
-    def encode(self, message: Outgoing) -> bytes: ...
-    async def send(self, messages: Sequence[Outgoing], encoded: Sequence[bytes]) -> Sequence[int]: ...
+    def add(self, message: Outgoing) -> None: ...
+    def add_event(self, event: Envelope, shared: Shared) -> None: ...
+    async def send(self) -> Sequence[int]: ...
+
+
+class _Sender(Protocol):
+    """A channel that answers for each message."""
+
+    def bundle(self) -> _Bundle: ...
 
 
 class Publisher:
@@ -60,6 +67,8 @@ class Publisher:
         report: Report,
     ) -> None:
         self._server = server
+        # Worked out once: it is asked for with every page.
+        self._name = str(server)
         self._connection = connection
         self._watch = watch
         self._transport = transport
@@ -84,22 +93,20 @@ class Publisher:
             Unavailable: the broker went away; the same.
         """
         refused: list[RefusedEvent] = []
-        messages: list[Outgoing] = []
-        encoded: list[bytes] = []
+        sent: list[Envelope] = []
+        bundle = self._sender.bundle()
         for event in events:
-            message = event_message(event, self._shared(event.type, event.version))
             try:
-                if not self._limits.take(message):
-                    message = self._smaller(event, message)
-                encoded.append(self._sender.encode(message))
+                fitting = event if self._limits.take(event) else self._smaller(event)
+                bundle.add_event(fitting, self._shared(event.type, event.version))
             except Unpublishable as error:
                 refused.append(
                     RefusedEvent(event.message_id, event.sequence, event.type, event.version, event.key, error.reason)
                 )
             else:
-                messages.append(message)
-        if messages:
-            await self._park([messages[position] for position in await self._send(messages, encoded)])
+                sent.append(fitting)
+        if sent:
+            await self._park([sent[position] for position in await self._send(bundle)])
         return refused
 
     async def publish_rejected(self, event: RefusedEvent) -> None:
@@ -114,11 +121,11 @@ class Publisher:
         """Count and report what waits in outbox.unrouted."""
         await self._watch.look(self._connection)
 
-    def _smaller(self, event: Envelope, message: Outgoing) -> Outgoing:
+    def _smaller(self, event: Envelope) -> Envelope:
         """Leave the payload of an event that is too large for this broker in the outbox, if consumers know that."""
         if not self._limits.has_claim_check:
-            raise self._limits.refusal(message)
-        return event_message(event.claimed(), self._shared(event.type, event.version))
+            raise self._limits.refusal(event)
+        return event.claimed()
 
     async def recall(self, origin: str) -> Witness | None:
         """Return what the broker remembers as published from this outbox; None: nothing."""
@@ -132,35 +139,38 @@ class Publisher:
     def _share(self, event_type: str, version: int) -> Shared:
         return Shared(shared_headers(event_type, version, source=self._source))
 
-    async def _park(self, returned: Sequence[Outgoing]) -> None:
+    async def _park(self, returned: Sequence[Envelope]) -> None:
         """Keep what was routed nowhere: no alternate exchange took it, so that is done by hand."""
         if not returned:
             return
-        await self._send_routed([message._replace(exchange="", routing_key=UNROUTED) for message in returned])
+        messages = [event_message(event, self._shared(event.type, event.version)) for event in returned]
+        await self._send_routed([message._replace(exchange="", routing_key=UNROUTED) for message in messages])
         self._watch.parked(len(returned))
-        for message in returned:
-            self._report(Unrouted(message.message_id, message.type))
+        for event in returned:
+            self._report(Unrouted(event.message_id, event.type))
 
     async def _send_routed(self, messages: Sequence[Outgoing]) -> None:
-        returned = await self._send(messages, [self._sender.encode(message) for message in messages])
-        for position in returned:
+        bundle = self._sender.bundle()
+        for message in messages:
+            bundle.add(message)
+        for position in await self._send(bundle):
             message = messages[position]
             raise PublishNotConfirmed(
-                f"{self._server} has no queue for {message.exchange or 'the default exchange'} / {message.routing_key}"
+                f"{self._name} has no queue for {message.exchange or 'the default exchange'} / {message.routing_key}"
             )
 
-    async def _send(self, messages: Sequence[Outgoing], encoded: Sequence[bytes]) -> Sequence[int]:
-        with rabbitmq_errors(str(self._server)):
+    async def _send(self, bundle: _Bundle) -> Sequence[int]:
+        with rabbitmq_errors(self._name):
             try:
                 async with asyncio.TaskGroup() as group:
-                    sending = group.create_task(self._sender.send(messages, encoded))
+                    sending = group.create_task(bundle.send())
                     await self._wait(sending)
                 return sending.result()
             except ExceptionGroup as group_error:
                 error = group_error.exceptions[0]
                 if isinstance(error, PublishNotConfirmed):
-                    self._report(PublishingRefused(str(self._server), str(error)))
-                self._limits.learn(str(self._server), error)
+                    self._report(PublishingRefused(self._name, str(error)))
+                self._limits.learn(self._name, error)
                 raise error from group_error
 
     async def _wait(self, sending: asyncio.Task[Sequence[int]]) -> None:
@@ -184,14 +194,14 @@ class Publisher:
         except TimeoutError:
             if self._blocked_since is None:
                 self._blocked_since = time.monotonic()
-                self._report(PublishingBlocked(str(self._server)))
+                self._report(PublishingBlocked(self._name))
             return True
         self._unblocked()
         return False
 
     def _unblocked(self) -> None:
         if self._blocked_since is not None:
-            self._report(PublishingUnblocked(str(self._server), time.monotonic() - self._blocked_since))
+            self._report(PublishingUnblocked(self._name, time.monotonic() - self._blocked_since))
             self._blocked_since = None
 
 

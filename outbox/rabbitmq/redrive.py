@@ -185,7 +185,10 @@ class _Pass:
         started_at = time.monotonic()
         messages = [message for _, message in page]
         async with asyncio.timeout(self._server.confirm_timeout_seconds):
-            returned = await self._sender.send(messages, [self._sender.encode(message) for message in messages])
+            bundle = self._sender.bundle()
+            for message in messages:
+                bundle.add(message)
+            returned = await bundle.send()
         fallen = {messages[position].message_id for position in returned}
         fallen |= await self._witness.fallen_through([message.message_id for message in messages])
         for delivered, message in page:

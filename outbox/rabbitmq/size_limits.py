@@ -6,8 +6,8 @@ import re
 
 from aio_pika.exceptions import ChannelPreconditionFailed
 
+from outbox.model.envelope import Envelope
 from outbox.model.errors import Unavailable, Unpublishable
-from outbox.rabbitmq.wire import Outgoing
 
 # RabbitMQ says so in the text only; 3.8 to 4.x write it in these two ways.
 _TOO_LARGE = re.compile(r"message size (\d+) is larger than (?:configured )?max size (\d+)")
@@ -23,14 +23,14 @@ class SizeLimits:
         self.has_claim_check = has_claim_check
         self.max_body_bytes: int | None = None
 
-    def take(self, message: Outgoing) -> bool:
+    def take(self, event: Envelope) -> bool:
         """Say whether the broker takes a body of this size, as far as is known; else it would close the channel."""
-        return self.max_body_bytes is None or len(message.body) <= self.max_body_bytes
+        return self.max_body_bytes is None or len(event.payload) <= self.max_body_bytes
 
-    def refusal(self, message: Outgoing) -> Unpublishable:
-        """Return why a message is not even tried, with both sizes."""
+    def refusal(self, event: Envelope) -> Unpublishable:
+        """Return why an event is not even tried, with both sizes."""
         return Unpublishable(
-            f"payload has {len(message.body)} bytes, this broker takes {self.max_body_bytes} (max_message_size)"
+            f"payload has {len(event.payload)} bytes, this broker takes {self.max_body_bytes} (max_message_size)"
         )
 
     def learn(self, server: str, error: Exception) -> None:

@@ -114,7 +114,29 @@ def test_a_memory_keeps_the_newest_events_and_nothing_that_was_refused() -> None
     assert witness.highest_sequence() == 500
     assert memory.recall("o", Witness((Published(3, 900, "x"),))) is not None
     assert memory.witness().highest_sequence() == 900
+    memory.note(4, _page(*range(1000, 1000 + REMEMBERED_EVENTS)), ())
     assert memory.recall("another outbox", None) is None
+    assert memory.witness() == Witness()
+
+
+def test_a_memory_counts_what_a_large_page_repeats_once_and_forgets_what_it_refused() -> None:
+    memory = Memory()
+    memory.recall("o", None)
+    memory.note(1, _page(3, 900), ())
+    refused = [RefusedEvent(f"m{n}", n, "t", 1, None, "too large") for n in (1, 250)]
+    memory.note(2, _page(*range(1, REMEMBERED_EVENTS + 51)), refused)
+    memory.note(3, _page(3), ())
+    remembered = memory.witness().published
+    assert len(remembered) == REMEMBERED_EVENTS
+    assert remembered[-2:] == (Published(2, 249, "m249"), Published(3, 3, "m3"))
+    assert not {1, 250, 900} & {one.sequence for one in remembered}
+
+
+def test_a_page_of_which_nothing_was_published_is_no_news() -> None:
+    memory = Memory()
+    memory.recall("o", Witness())
+    memory.note(1, _page(7), [RefusedEvent("m7", 7, "t", 1, None, "too large")])
+    assert not memory.has_news
 
 
 class _Broker:
