@@ -132,7 +132,7 @@ class RelaySettings(Strict):
         ClaimCheckSettings, Field(description="Large payloads stay in the outbox, and a reference to them travels.")
     ] = ClaimCheckSettings()
     poll_busy: Annotated[Seconds, Field(gt=0, le=60, description="Pause between reads while events arrive.")] = 0.001
-    poll_idle: Annotated[Seconds, Field(gt=0, le=60, description="Longest pause between reads while none do.")] = 0.05
+    poll_idle: Annotated[Seconds, Field(gt=0, le=60, description="Longest pause between reads while none do.")] = 0.075
     save_every: Annotated[
         Seconds,
         Field(gt=0, le=60, description="How often the cursor is saved; what is sent again after a crash."),

@@ -27,7 +27,7 @@ class Cursor:
 
     def begun(self, current: str) -> Cursor:
         """Return the cursor at the start of the batch that ends at ``current``."""
-        return replace(self, current=current, position=self.position if self.current == current else 0)
+        return Cursor(self.previous, current, self.position if self.current == current else 0, self.horizon)
 
     def advanced(self, sequence: int) -> Cursor:
         """Return the cursor after everything up to this id of the batch is confirmed or recorded as rejected."""

@@ -51,7 +51,7 @@ class RelaySettings:
 
     limits: PageLimits
     poll_busy_seconds: float = 0.001
-    poll_idle_seconds: float = 0.05
+    poll_idle_seconds: float = 0.075
     save_every_seconds: float = 1.0
     standby_poll_seconds: float = 1.0
     look_at_unrouted_every_seconds: float = 30.0

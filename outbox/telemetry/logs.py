@@ -61,7 +61,7 @@ class LifecycleLog:
         """Write one event."""
         match event:
             case happened.CaughtUp(stream):
-                # Idle polling says so twenty times a second; the news is that a new leader has no backlog any more.
+                # Idle polling says so many times a second; the news is that a new leader has no backlog any more.
                 if not self._is_caught_up:
                     self._log.info("caught up", stream=stream)
                 self._is_caught_up = True

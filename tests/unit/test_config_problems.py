@@ -60,7 +60,7 @@ PROBLEM_OF_LINE = {
         "for example /outbox or https://erp.example.com/outbox"
     ),
     "relay: {poll_busy: 1s}": (
-        "outbox.yaml:1:1 relay.poll_idle: is 50ms unless set, but must be at least poll_busy (1s), for example 1s"
+        "outbox.yaml:1:1 relay.poll_idle: is 75ms unless set, but must be at least poll_busy (1s), for example 1s"
     ),
     "relay: {poll_busy: 1s, poll_idle: 0.5s}": (
         "outbox.yaml:1:24 relay.poll_idle=0.5s: must be at least poll_busy (1s), for example 1s"
