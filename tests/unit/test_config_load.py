@@ -103,7 +103,7 @@ def test_what_the_environment_says_is_judged_even_without_the_file(tmp_path: Pat
 PROBLEM_OF_VARIABLE = {
     ("OUTBOX_HTTP_PRT", "80"): "OUTBOX_HTTP_PRT: unknown variable; did you mean 'OUTBOX_HTTP_PORT'?",
     ("OUTBOX_HTTP_PORT", ""): "OUTBOX_HTTP_PORT: is set but empty; give it a value or remove it",
-    ("OUTBOX_DRAIN", "20"): "OUTBOX_DRAIN=20: must be a duration between 0s and 1h, for example 20s",
+    ("OUTBOX_DRAIN", "20"): "OUTBOX_DRAIN=20: has no unit; must be a duration between 0s and 1h, for example 20s",
     ("OUTBOX_LOG_FORMAT", "JSON"): "OUTBOX_LOG_FORMAT=JSON: must be one of json, console; did you mean 'json'?",
     ("OUTBOX_PG_URL", "mysql://u:pw@h/d"): (
         "OUTBOX_PG_URL: must begin with postgresql:// or postgres://, for example postgresql://relay@localhost:5432/erp"
