@@ -247,6 +247,7 @@ class RabbitBroker:
                     sender = await self._sender(connection)
             if connection.transport is None:
                 raise Unavailable(str(self._server), "the connection broke")
+            self._limits.connected()
             yield Publisher(
                 self._server,
                 connection,
