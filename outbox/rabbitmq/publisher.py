@@ -135,12 +135,13 @@ class Publisher:
     async def remember(self, origin: str, witness: Witness) -> None:
         """Have the broker remember what is published, and return when it is stored; `recall` comes first."""
         if self._witness.is_there:
-            await self._send_routed([self._witness.message(origin, witness)])
+            fitting = witness.within(origin, self._limits.max_body_bytes)
+            await self._send_routed([self._witness.message(origin, fitting)])
 
     def _fitted(self, letter: Outgoing) -> Outgoing:
         """Shorten the headers of a dead letter that would not fit into a frame; there is no other place for it."""
         try:
-            self._sender.bundle().add(letter)
+            self._sender.bundle().add(letter._replace(body=b""))
         except Unpublishable:
             return fitted(letter, self._transport.connection_tune.frame_max or 0)
         return letter

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,7 @@ import pytest
 from outbox.model.envelope import Envelope
 from outbox.model.errors import OutboxError, Unavailable
 from outbox.model.lifecycle import Lifecycle, PublishingBlocked, PublishingUnblocked
+from outbox.model.witness import REMEMBERED_EVENTS, Published, Witness
 from outbox.rabbitmq.connection import RabbitServer
 from outbox.rabbitmq.publisher import Publisher, PublisherKind, RabbitBroker
 from sandbox.private_rabbitmq import PrivateRabbitMQ
@@ -140,6 +142,27 @@ async def test_a_broker_that_refuses_a_size_is_asked_once_for_each_new_connectio
     arrived = [(message.message_id, len(message.body)) for message in await broker.take(f"sizes-{kind}")]
     assert arrived[-3:] == [("id-1", 2), ("id-1", 2), ("id-2", 100_001)]
     assert arrived.count(("id-2", 100_000)) == 1
+
+
+async def test_a_witness_that_the_broker_finds_too_large_remembers_the_newest(
+    rabbitmq: PrivateRabbitMQ, kind: PublisherKind
+) -> None:
+    witness = Witness(tuple(Published(1, n, str(uuid.uuid4())) for n in range(1, REMEMBERED_EVENTS + 1)))
+    opens = RabbitBroker(RabbitServer(rabbitmq.url), (), source="/erp", name="test", report=lambda _: None, kind=kind)
+    await set_max_message_size(rabbitmq, 2000)
+    try:
+        async with opens.publisher() as opened:
+            await opened.recall("o")
+            with pytest.raises(Unavailable, match="messages of 2000 bytes at most"):
+                await opened.remember("o", witness)
+        async with opens.publisher() as opened:
+            await opened.recall("o")
+            await opened.remember("o", witness)
+            remembered = await opened.recall("o")
+    finally:
+        await set_max_message_size(rabbitmq, 134_217_728)
+    assert remembered is not None
+    assert remembered.published == witness.published[-25:]
 
 
 @pytest.mark.timeout(180)
