@@ -25,7 +25,7 @@ def test_two_addresses_in_the_environment_are_enough(tmp_path: Path, monkeypatch
     assert settings.postgres.url.get_secret_value() == URLS["OUTBOX_PG_URL"]
     assert settings.rabbitmq.url.get_secret_value() == URLS["OUTBOX_AMQP_URL"]
     assert (settings.http.host, settings.http.port) == ("127.0.0.1", 8080)
-    assert (settings.relay.poll_busy, settings.relay.poll_idle) == (0.001, 0.05)
+    assert (settings.relay.poll_busy, settings.relay.poll_idle) == (0.001, 0.075)
     assert settings.rabbitmq.max_payload_bytes == 64 * 1024 * 1024
     assert settings.drain == 20
     assert settings.flows == {}
