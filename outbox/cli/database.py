@@ -8,7 +8,7 @@ import typer
 
 from outbox.app import direct_server, postgres_server
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
-from outbox.postgres.emit import emit
+from outbox.postgres.emit import Emitted, emit
 from outbox.postgres.migrate import MigrationReport, migrate
 
 _MIGRATE = """\
@@ -19,7 +19,11 @@ Examples: outbox migrate --dry-run · outbox migrate
 _EMIT = """\
 Commit one event, as an application would, and print its id.
 
-Example: outbox emit order.confirmed SO-1001 '{"order_ref": "SO-1001", "amount": "12.50"}'
+With --idempotency-key the same call can be repeated, for example after a lost connection: a repeat adds nothing, prints
+the first event's id and says on standard error that it was a repeat; the same key for another event is refused.
+
+Examples: outbox emit order.confirmed SO-1001 '{"order_ref": "SO-1001", "amount": "12.50"}' ·
+outbox emit order.confirmed SO-1001 '{"amount": "12.50"}' --idempotency-key SO-1001-confirmed --json
 """
 
 # An integer of PostgreSQL.
@@ -70,12 +74,31 @@ def _emit(
     version: Annotated[
         int, typer.Option("--version", help="Version of the type's contract.", min=1, max=_MAX_VERSION)
     ] = 1,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option("--idempotency-key", help="Name of this call; a second call of that name adds nothing."),
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     server = postgres_server(settings_of(config), name="outbox-emit")
 
-    async def work() -> str:
+    async def work() -> Emitted:
         return await emit(
-            server, event_type=event_type, key=key or None, payload=payload, headers=headers, version=version
+            server,
+            event_type=event_type,
+            key=key or None,
+            payload=payload,
+            headers=headers,
+            version=version,
+            idempotency_key=idempotency_key,
         )
 
-    typer.echo(run(work))
+    emitted = run(work)
+    if as_json:
+        output.print_json(data=emitted._asdict())
+        return
+    if idempotency_key is not None:
+        # Not on standard output: scripts take the id from there.
+        note = "new: the event is committed" if emitted.is_new else "repeat: nothing was added, this event was there"
+        typer.echo(note, err=True)
+    typer.echo(emitted.event_id)

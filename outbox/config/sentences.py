@@ -14,6 +14,7 @@ from outbox.config.environment import variable_for
 from outbox.config.expected import Expected, Kind, expected_at, keys_of
 from outbox.config.problems import Finding, KeyPath, did_you_mean, path_text
 from outbox.config.rules import SENTENCE
+from outbox.model.units import bare_number
 
 _KEY_MARK = "[key]"
 # Errors that are answered by what is allowed; other types are more special than that.
@@ -108,6 +109,8 @@ def _own_sentence(detail: ErrorDetails, expected: list[Expected]) -> str | None:
         return f"must match the pattern {context['pattern']}{_example(expected)}"
     kinds = {one.kind for one in expected}
     is_unit_error = kind == "value_error" and bool(kinds & {Kind.DURATION, Kind.SIZE})
+    if is_unit_error and Kind.DURATION in kinds and bare_number(detail["input"]) is not None:
+        return f"has no unit; {must_be(expected, detail['input'])}"
     is_answered = kind in _ANSWERED_BY_KIND and bool(kinds) and Kind.UNKNOWN not in kinds
     return must_be(expected, detail["input"]) if is_unit_error or is_answered else None
 

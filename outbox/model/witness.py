@@ -40,6 +40,13 @@ class Witness:
             {"origin": origin, "published": [[one.epoch, one.sequence, one.message_id] for one in self.published]}
         )
 
+    def within(self, origin: str, max_bytes: int | None) -> Witness:
+        """Return what of it the broker takes: the newest events, because what is lost is always the newest."""
+        newest = self
+        while max_bytes is not None and len(newest.published) > 1 and len(newest.to_json(origin)) > max_bytes:
+            newest = Witness(newest.published[len(newest.published) // 2 :])
+        return newest
+
     @classmethod
     def from_json(cls, text: bytes) -> tuple[str, Witness]:
         """Return the origin and the witness that the broker has kept.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 
 import asyncpg
 
@@ -17,13 +18,20 @@ from outbox.model.errors import (
 )
 from outbox.model.network import network_reason, tls_problem
 
-LEASE_LOST = "OB001"
-CURSOR_UNCERTAIN = "OB002"
-IS_STANDBY = "OB003"
-NOT_THERE = "OB004"
-ROLE_MISSING = "OB005"
-STREAM_IS_LED = "OB006"
-WRITER_IS_BUSY = "OB007"
+
+class OwnState(StrEnum):
+    """The SQLSTATEs that the functions in ``sql/`` raise."""
+
+    LEASE_LOST = "OB001"
+    CURSOR_UNCERTAIN = "OB002"
+    IS_STANDBY = "OB003"
+    NOT_THERE = "OB004"
+    ROLE_MISSING = "OB005"
+    STREAM_IS_LED = "OB006"
+    WRITER_IS_BUSY = "OB007"
+    SEQUENCE_IS_ODD = "OB010"
+    KEY_IS_TAKEN = "OB020"
+
 
 # Class 08 connection, 53 resources, 57P operator intervention, 58 system error: waiting helps.
 _PASSING_CLASSES = ("08", "53", "57P", "58")
@@ -62,12 +70,11 @@ def postgres_errors(server: str, *, needs: str = _GRANT, setting: str = "postgre
 
 def _translate(server: str, error: asyncpg.PostgresError, needs: str, setting: str) -> OutboxError:
     state = error.sqlstate or ""
-    hint = error.hint
     # The first line only: the detail quotes rows, and the hint becomes the next step.
     text = str(error.args[0]) if error.args else type(error).__name__
-    if state.startswith("OB") and (own := _own(server, state, text, hint, setting)) is not None:
-        return own
     match state:
+        case _ if state in set(OwnState):
+            return _own(server, OwnState(state), error, text, setting)
         case "28P01" | "28000":
             return AccessRefused(f"{server}: {text}", f"check user and password in {setting} ({_VARIABLES[setting]})")
         case "3D000":
@@ -88,26 +95,29 @@ def _translate(server: str, error: asyncpg.PostgresError, needs: str, setting: s
             raise error
 
 
-def _own(server: str, state: str, text: str, hint: str | None, setting: str) -> OutboxError | None:
-    """Translate what our functions raise."""
+def _own(server: str, state: OwnState, error: asyncpg.PostgresError, text: str, setting: str) -> OutboxError:
+    """Translate what our functions raise. Their hint is the next step, their detail quotes no row."""
+    hint = error.hint
     match state:
-        case "OB001":
+        case OwnState.LEASE_LOST:
             return LeaseLost(text)
-        case "OB002":
+        case OwnState.CURSOR_UNCERTAIN:
             return CursorUncertain(
                 f"{server}: {text}. {hint}. Nothing is published until a person decides",
                 'run "outbox rebase": it shows the range and changes nothing; with --yes that range is published again '
                 "with the same message ids, and then everything new",
             )
-        case "OB003":
+        case OwnState.IS_STANDBY:
             return Misconfigured(f"{server}: {text}", hint or f"point {setting} at the primary")
-        case "OB004":
+        case OwnState.NOT_THERE:
             return Misconfigured(f"{server}: {text}", hint or _MIGRATE)
-        case "OB005":
+        case OwnState.ROLE_MISSING:
             return AccessRefused(f"{server}: {text}", hint or "create the role as a superuser")
-        case "OB006":
+        case OwnState.STREAM_IS_LED:
             return Misconfigured(f"{server}: {text}", "stop the relays of this database, then try again")
-        case "OB007":
+        case OwnState.WRITER_IS_BUSY:
             return Unavailable(server, f"{text}; nothing was changed")
-        case _:
-            return None
+        case OwnState.SEQUENCE_IS_ODD:
+            return Misconfigured(f"{server}: {text}", hint or "see the function outbox.begin_upkeep in the database")
+        case OwnState.KEY_IS_TAKEN:
+            return Misconfigured(f"{text}. {error.detail or ''}".rstrip(), hint or "give every event a key of its own")

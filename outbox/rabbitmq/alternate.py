@@ -12,9 +12,9 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 from aiormq.exceptions import ChannelLockedResource
 from pamqp.commands import Basic
 
-from outbox.model.errors import Misconfigured
+from outbox.model.errors import Misconfigured, Unavailable
 from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
-from outbox.rabbitmq.topology import UNROUTED
+from outbox.rabbitmq.topology import DEAD, UNROUTED
 
 _WITNESS = "outbox.unrouted.witness"
 
@@ -58,24 +58,39 @@ class AlternateWitness:
         # First the queue that keeps: where it was missing, ours would be the only one, and end with us.
         await self._channel.queue_bind(UNROUTED, UNROUTED)
         await self._channel.queue_bind(_WITNESS, UNROUTED)
+        # The fence's way: through an exchange that sends it nowhere else, and that needs no right to every queue, which
+        # writing to the default exchange is.
+        await self._channel.queue_bind(_WITNESS, DEAD, routing_key=_WITNESS)
         await self._channel.basic_consume(_WITNESS, self._on_message, no_ack=True)
+        self._channel.closing.add_done_callback(lambda _: self._is_through.set())
         self._has_alternate = True
 
     async def fallen_through(self, message_ids: Collection[str]) -> set[str]:
-        """Return which of these messages, all of them confirmed, went to the alternate exchange."""
+        """Return which of these messages, all of them confirmed, went to the alternate exchange.
+
+        Raises:
+            Unavailable: the broker cannot tell any more.
+        """
         if not self._has_alternate:
             return set()
         self._fence = str(uuid.uuid4())
         self._is_through.clear()
         # A confirmed message is in this queue, if it belongs there; so it is before the fence.
         await self._channel.basic_publish(
-            b"", routing_key=_WITNESS, properties=Basic.Properties(message_id=self._fence)
+            b"", exchange=DEAD, routing_key=_WITNESS, properties=Basic.Properties(message_id=self._fence)
         )
         async with asyncio.timeout(self._server.confirm_timeout_seconds):
             await self._is_through.wait()
+        if self._channel.is_closed:
+            raise self._why_closed()
         found = self._seen.intersection(message_ids)
         self._seen.clear()
         return found
+
+    def _why_closed(self) -> Exception:
+        closing = self._channel.closing
+        error = closing.exception() if closing.done() and not closing.cancelled() else None
+        return error if isinstance(error, Exception) else Unavailable(str(self._server), "the channel was closed")
 
     async def _on_message(self, delivered: DeliveredMessage) -> None:
         message_id = delivered.header.properties.message_id

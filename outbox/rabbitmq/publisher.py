@@ -21,7 +21,7 @@ from outbox.model.witness import Witness
 from outbox.rabbitmq.batched import BatchedSender
 from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
-from outbox.rabbitmq.messages import dead_message, event_message, rejected_message
+from outbox.rabbitmq.messages import dead_message, event_message, fitted, rejected_message
 from outbox.rabbitmq.plain import PlainSender
 from outbox.rabbitmq.size_limits import SizeLimits
 from outbox.rabbitmq.topology import UNROUTED, FlowRoute, ensure
@@ -111,11 +111,12 @@ class Publisher:
 
     async def publish_rejected(self, event: RefusedEvent) -> None:
         """Tell the dead-letter exchange of an event that cannot become a message; its payload stays in the outbox."""
-        await self._send_routed([rejected_message(event)])
+        await self._send_routed([self._fitted(rejected_message(event))])
 
     async def publish_dead(self, letters: Sequence[DeadLetter]) -> None:
         """Send the copies of dead deliveries and return when every one is confirmed and in its queue."""
-        await self._send_routed([dead_message(letter.fitting(self._limits.max_body_bytes)) for letter in letters])
+        largest = self._limits.max_body_bytes
+        await self._send_routed([self._fitted(dead_message(letter.fitting(largest))) for letter in letters])
 
     async def look_at_unrouted(self) -> None:
         """Count and report what waits in outbox.unrouted."""
@@ -134,7 +135,16 @@ class Publisher:
     async def remember(self, origin: str, witness: Witness) -> None:
         """Have the broker remember what is published, and return when it is stored; `recall` comes first."""
         if self._witness.is_there:
-            await self._send_routed([self._witness.message(origin, witness)])
+            fitting = witness.within(origin, self._limits.max_body_bytes)
+            await self._send_routed([self._witness.message(origin, fitting)])
+
+    def _fitted(self, letter: Outgoing) -> Outgoing:
+        """Shorten the headers of a dead letter that would not fit into a frame; there is no other place for it."""
+        try:
+            self._sender.bundle().add(letter._replace(body=b""))
+        except Unpublishable:
+            return fitted(letter, self._transport.connection_tune.frame_max or 0)
+        return letter
 
     def _share(self, event_type: str, version: int) -> Shared:
         return Shared(shared_headers(event_type, version, source=self._source))
@@ -238,6 +248,7 @@ class RabbitBroker:
                     sender = await self._sender(connection)
             if connection.transport is None:
                 raise Unavailable(str(self._server), "the connection broke")
+            self._limits.connected()
             yield Publisher(
                 self._server,
                 connection,

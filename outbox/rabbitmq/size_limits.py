@@ -14,7 +14,12 @@ _TOO_LARGE = re.compile(r"message size (\d+) is larger than (?:configured )?max 
 
 
 class SizeLimits:
-    """What this broker takes, learned from what it refused; outlives the connections.
+    """What this broker takes, learned from what it refused.
+
+    It is known for the connection that follows, which sends the page again, and as long as that lasts. Every other new
+    connection may lead to a broker that takes more by now: it begins without a limit, and the first event that is too
+    large teaches it again. So what the broker would take is refused no longer than a connection lives, and a page gets
+    past such an event at the second try.
 
     With ``has_claim_check`` a larger payload is left in the outbox instead of being refused.
     """
@@ -22,6 +27,13 @@ class SizeLimits:
     def __init__(self, *, has_claim_check: bool = False) -> None:
         self.has_claim_check = has_claim_check
         self.max_body_bytes: int | None = None
+        self._is_just_learned = False
+
+    def connected(self) -> None:
+        """Note that a connection was opened: keep the limit if this is the one that learning it has cost."""
+        if not self._is_just_learned:
+            self.max_body_bytes = None
+        self._is_just_learned = False
 
     def take(self, event: Envelope) -> bool:
         """Say whether the broker takes a body of this size, as far as is known; else it would close the channel."""
@@ -42,6 +54,7 @@ class SizeLimits:
         found = _TOO_LARGE.search(str(error)) if isinstance(error, ChannelPreconditionFailed) else None
         if found is not None:
             self.max_body_bytes = int(found[2])
+            self._is_just_learned = True
             raise Unavailable(
                 server, f"it takes messages of {found[2]} bytes at most; larger payloads stay in the outbox"
             ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 from aio_pika import DeliveryMode
@@ -190,6 +191,32 @@ async def test_a_rejected_event_leaves_its_reason_and_no_payload_in_the_dead_let
     )
     assert letter.headers["x-outbox-reason"] == "payload has too many bytes"
     assert letter.headers["sequence"] == 9
+
+
+async def test_a_dead_letter_whose_headers_fill_a_frame_is_published_without_what_does_not_fit(
+    broker: Broker, opened: Opened
+) -> None:
+    headers = {"sequence": 5, "key": "SO-1", "note": "x" * 130_900, "tenant": "süd", "n" * 256: 1}
+    letter = DeadLetter(
+        1, "orders", "id-5", 5, "order.confirmed", 1, "SO-1", 8, "422: " + "no " * 5000, "rejected", headers, b"{}"
+    )
+    await opened[0].publish_dead([letter, replace(letter, message_id="id-6", headers={"note": "x" * 100_000})])
+    await opened[0].publish_rejected(RefusedEvent("id-7", 7, "t" * 300, 1, "SO-1", "x" * 131_000))
+
+    first, second = await broker.take("dead.orders")
+    assert (first.message_id, first.body) == ("id-5", b"{}")
+    assert {name: first.headers[name] for name in ("sequence", "key", "tenant", "x-outbox-headers-left-out")} == {
+        "sequence": 5,
+        "key": "SO-1",
+        "tenant": "süd",
+        "x-outbox-headers-left-out": 2,
+    }
+    assert "note" not in first.headers
+    assert str(first.headers["x-outbox-reason"]).startswith("422: no no ")
+    # Nothing is cut off that fits.
+    assert (len(str(second.headers["note"])), len(str(second.headers["x-outbox-reason"]))) == (100_000, 15_005)
+    (rejected,) = await broker.take("outbox.rejected")
+    assert (rejected.headers["sequence"], rejected.headers["x-outbox-reason"]) == (7, "x" * 1000)
 
 
 async def test_a_dead_letter_is_a_copy_with_reason_class_and_attempts(broker: Broker, opened: Opened) -> None:

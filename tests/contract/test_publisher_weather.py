@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -14,12 +15,13 @@ import pytest
 from outbox.model.envelope import Envelope
 from outbox.model.errors import OutboxError, Unavailable
 from outbox.model.lifecycle import Lifecycle, PublishingBlocked, PublishingUnblocked
+from outbox.model.witness import REMEMBERED_EVENTS, Published, Witness
 from outbox.rabbitmq.connection import RabbitServer
 from outbox.rabbitmq.publisher import Publisher, PublisherKind, RabbitBroker
 from sandbox.private_rabbitmq import PrivateRabbitMQ
 from sandbox.tcp_proxy import Direction
 from tests.kit.broker import Broker
-from tests.kit.own_broker import own_rabbitmq
+from tests.kit.own_broker import own_rabbitmq, set_max_message_size
 from tests.kit.site import proxied
 from tests.kit.waiting import until
 
@@ -108,11 +110,11 @@ async def test_a_frozen_broker_is_an_error_in_time_and_never_a_confirm(
         assert await opened.publish(events(1, 10)) == []
 
 
-async def test_a_broker_that_refuses_a_size_is_asked_once_and_the_event_is_refused_from_then_on(
+async def test_a_broker_that_refuses_a_size_is_asked_once_for_each_new_connection(
     rabbitmq: PrivateRabbitMQ, kind: PublisherKind
 ) -> None:
     broker = Broker(rabbitmq.url, rabbitmq.management_url, "/")
-    await _set_max_message_size(rabbitmq, 100_000)
+    await set_max_message_size(rabbitmq, 100_000)
     try:
         opens = RabbitBroker(broker.server, (), source="/erp", name="test", report=lambda _: None, kind=kind)
         small, large = events(1, 2)
@@ -124,19 +126,43 @@ async def test_a_broker_that_refuses_a_size_is_asked_once_and_the_event_is_refus
         async with opens.publisher() as opened:
             (refused,) = await opened.publish([small, large])
             assert await opened.publish([large._replace(payload=b"x" * 100_000)]) == []
+        # A connection that the limit has not cost may lead to a broker that takes more: it asks once more.
+        async with opens.publisher() as opened:
+            with pytest.raises(Unavailable, match="messages of 100000 bytes at most"):
+                await opened.publish([small, large])
+        async with opens.publisher() as opened:
+            assert [event.message_id for event in await opened.publish([small, large])] == ["id-2"]
+        await set_max_message_size(rabbitmq, 134_217_728)
+        async with opens.publisher() as opened:
+            assert await opened.publish([small, large]) == []
     finally:
-        await _set_max_message_size(rabbitmq, 134_217_728)
+        await set_max_message_size(rabbitmq, 134_217_728)
     assert (refused.message_id, refused.sequence) == ("id-2", 2)
     assert "100001 bytes, this broker takes 100000" in refused.reason
-    arrived = [message.message_id for message in await broker.take(f"sizes-{kind}")]
-    assert arrived[-2:] == ["id-1", "id-2"]
+    arrived = [(message.message_id, len(message.body)) for message in await broker.take(f"sizes-{kind}")]
+    assert arrived[-3:] == [("id-1", 2), ("id-1", 2), ("id-2", 100_001)]
+    assert arrived.count(("id-2", 100_000)) == 1
 
 
-async def _set_max_message_size(rabbitmq: PrivateRabbitMQ, size_bytes: int) -> None:
-    # RabbitMQ 3 looks at its setting for each channel; 4 keeps the value from its start.
-    setting = f"application:set_env(rabbit, max_message_size, {size_bytes})"
-    kept = f"persistent_term:put(max_message_size, {size_bytes})"
-    await asyncio.to_thread(rabbitmq.ctl, "eval", f"{setting}, {kept}.")
+async def test_a_witness_that_the_broker_finds_too_large_remembers_the_newest(
+    rabbitmq: PrivateRabbitMQ, kind: PublisherKind
+) -> None:
+    witness = Witness(tuple(Published(1, n, str(uuid.uuid4())) for n in range(1, REMEMBERED_EVENTS + 1)))
+    opens = RabbitBroker(RabbitServer(rabbitmq.url), (), source="/erp", name="test", report=lambda _: None, kind=kind)
+    await set_max_message_size(rabbitmq, 2000)
+    try:
+        async with opens.publisher() as opened:
+            await opened.recall("o")
+            with pytest.raises(Unavailable, match="messages of 2000 bytes at most"):
+                await opened.remember("o", witness)
+        async with opens.publisher() as opened:
+            await opened.recall("o")
+            await opened.remember("o", witness)
+            remembered = await opened.recall("o")
+    finally:
+        await set_max_message_size(rabbitmq, 134_217_728)
+    assert remembered is not None
+    assert remembered.published == witness.published[-25:]
 
 
 @pytest.mark.timeout(180)

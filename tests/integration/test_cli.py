@@ -141,6 +141,34 @@ async def test_an_event_by_hand_is_what_was_typed(cli: Cli, database: Database) 
     ]
 
 
+async def test_an_event_by_hand_with_an_idempotency_key_is_committed_once(cli: Cli, database: Database) -> None:
+    cli = replace(cli, pg_url=database.url)
+    call = "emit", "order.confirmed", "SO-1", '{"a": 1}', "--headers", '{"a": "1"}', "--idempotency-key", "order-1"
+
+    first = await cli(*call)
+    again = await cli(*call)
+    for_programs = await cli(*call, "--json")
+    other = await cli("emit", "order.confirmed", "SO-1", '{"a": 2}', "--idempotency-key", "order-1")
+    without = await cli("emit", "order.confirmed", "SO-1", '{"a": 1}', "--json")
+
+    assert (first.code, again.code) == (ExitCode.OK, ExitCode.OK)
+    assert first.err == "new: the event is committed\n"
+    assert again.err == "repeat: nothing was added, this event was there\n"
+    assert again.out == first.out
+    assert for_programs.json() == {"event_id": first.out.strip(), "is_new": False}
+    assert other.refusal(ExitCode.MISCONFIGURED).startswith(
+        "the idempotency key 'order-1' stands for another event. It"
+    )
+    assert f"for event {first.out.strip()}, with another type, key, version or payload." in other.err
+    assert "next step: give every event a key of its own, or repeat the first call exactly" in other.err
+    rows = await database.rows("select event_id::text, key, headers::text from outbox.event order by id")
+    assert [tuple(row) for row in rows] == [
+        (first.out.strip(), "SO-1", '{"a": "1"}'),
+        (without.json()["event_id"], "SO-1", None),
+    ]
+    assert without.json()["is_new"] is True
+
+
 TYPE_RULE = (
     "the event breaks event_type_is_a_routing_key next step: "
     "The type is the AMQP routing key: 1 to 255 bytes, no spaces, control characters, * or #."
@@ -164,6 +192,10 @@ NOT_JSON = "payload or headers are not JSON: invalid input syntax for type json"
         (("a", "line\nbreak", "{}"), KEY_RULE),
         (("a", "k", "{}", "--headers", "[1]"), HEADERS_RULE),
         (("a", "k", "{}", "--headers", json.dumps({"a": "x" * 33_000})), HEADERS_RULE),
+        (
+            ("a", "k", "{}", "--idempotency-key", ""),
+            "the event breaks emitted_key_fits next step: An idempotency key has 1 to 512 bytes.",
+        ),
         (("a", "k", "no json"), f'{NOT_JSON} DETAIL: Token "no" is invalid. next step: quote the JSON for your shell'),
         (("a", "k", ""), f"{NOT_JSON} DETAIL: The input string ended unexpectedly."),
         (("a", "k", "{}", "--headers", "{"), f"{NOT_JSON} DETAIL: The input string ended unexpectedly."),

@@ -27,6 +27,14 @@ async def test_the_same_key_again_adds_nothing_and_answers_the_same(database: Da
     assert await database.value("select outbox.emit('a', 'k', '1', '{}', 1, true)")
 
 
+async def test_emit_once_says_whether_the_event_is_new(database: Database) -> None:
+    once = _EMIT.replace("select outbox.emit(", "select * from outbox.emit_once(")
+    first, again = await database.rows(once, "{}"), await database.rows(once, "{}")
+    event_id = await database.value(_EMIT, "{}")
+    assert [tuple(row) for row in (*first, *again)] == [(event_id, True), (event_id, False)]
+    assert await database.value(_COUNT) == 1
+
+
 @pytest.mark.parametrize(
     "other",
     [

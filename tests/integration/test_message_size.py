@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,11 +16,12 @@ from outbox.postgres.inbox_store import InboxStore
 from outbox.rabbitmq.publisher import RabbitBroker
 from outbox.rabbitmq.topology import FlowRoute
 from outbox.supervisor import Pulse, Stop
+from sandbox.private_rabbitmq import PrivateRabbitMQ
 from tests.kit.broker import Broker
 from tests.kit.cli import Cli
 from tests.kit.database import Database
 from tests.kit.inbox import FLOW, LANES, arrival
-from tests.kit.own_broker import own_rabbitmq
+from tests.kit.own_broker import own_rabbitmq, set_max_message_size
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.xdist_group("message size")
@@ -28,9 +30,14 @@ LIMIT_BYTES = 65_536
 
 
 @pytest.fixture(scope="module")
-def narrow() -> Iterator[Broker]:
+def node() -> Iterator[PrivateRabbitMQ]:
     with own_rabbitmq(settings=f"max_message_size = {LIMIT_BYTES}\n") as node:
-        yield Broker(node.url, node.management_url, "%2F")
+        yield node
+
+
+@pytest.fixture
+def narrow(node: PrivateRabbitMQ) -> Broker:
+    return Broker(node.url, node.management_url, "%2F")
 
 
 def payload(size_bytes: int) -> str:
@@ -63,6 +70,34 @@ async def test_an_event_that_the_broker_finds_too_large_is_a_dead_letter_and_the
     letters = await narrow.take("outbox.rejected")
     assert [letter.headers["sequence"] for letter in letters] == [3, 5]
     assert ended.err.count(f"messages of {LIMIT_BYTES} bytes at most") == 1, "the limit is learned once"
+
+
+async def test_a_limit_that_was_raised_is_noticed_with_the_next_connection_and_without_a_restart(
+    cli: Cli, database: Database, node: PrivateRabbitMQ, narrow: Broker
+) -> None:
+    cli = replace(cli, pg_url=database.url, amqp_url=narrow.url)
+    cli.settings({"relay": {"claim_check": {"enabled": False}}})
+    emit = "insert into outbox.event (type, key, payload) values ('b', 'k', $1::text::json) returning id"
+    async with cli.running("relay") as relay:
+        refused = await database.value(emit, payload(LIMIT_BYTES + 1))
+        await relay.logged("event rejected", sequence=refused)
+        try:
+            await set_max_message_size(node, 2 * LIMIT_BYTES)
+            await asyncio.to_thread(node.ctl, "close_all_connections", "the limit was raised")
+            taken = await database.value(emit, payload(LIMIT_BYTES + 1))
+
+            async def is_there() -> bool:
+                return await narrow.depth("outbox.unrouted") > 0
+
+            await until(is_there, what="the event is in a queue")
+        finally:
+            await set_max_message_size(node, LIMIT_BYTES)
+
+    (message,) = await narrow.take("outbox.unrouted")
+    assert (message.headers["sequence"], len(message.body)) == (taken, LIMIT_BYTES + 1)
+    rejected = await database.rows("select sequence from outbox.rejected")
+    assert [row["sequence"] for row in rejected] == [refused], "it stays listed"
+    await narrow.take("outbox.rejected")
 
 
 async def test_the_copy_of_a_dead_letter_that_the_broker_finds_too_large_is_published_without_its_body(

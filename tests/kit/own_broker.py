@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,3 +23,11 @@ def own_rabbitmq(settings: str = "") -> Iterator[PrivateRabbitMQ]:
         server = PrivateRabbitMQ(programs, watchdog=watchdog, settings=settings)
         server.start()
         yield server
+
+
+async def set_max_message_size(server: PrivateRabbitMQ, size_bytes: int) -> None:
+    """Change what the broker takes while it runs, for channels opened from now on."""
+    # RabbitMQ 3 looks at its setting for each channel; 4 keeps the value from its start.
+    setting = f"application:set_env(rabbit, max_message_size, {size_bytes})"
+    kept = f"persistent_term:put(max_message_size, {size_bytes})"
+    await asyncio.to_thread(server.ctl, "eval", f"{setting}, {kept}.")

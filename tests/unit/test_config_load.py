@@ -25,7 +25,7 @@ def test_two_addresses_in_the_environment_are_enough(tmp_path: Path, monkeypatch
     assert settings.postgres.url.get_secret_value() == URLS["OUTBOX_PG_URL"]
     assert settings.rabbitmq.url.get_secret_value() == URLS["OUTBOX_AMQP_URL"]
     assert (settings.http.host, settings.http.port) == ("127.0.0.1", 8080)
-    assert (settings.relay.poll_busy, settings.relay.poll_idle) == (0.001, 0.05)
+    assert (settings.relay.poll_busy, settings.relay.poll_idle) == (0.001, 0.075)
     assert settings.rabbitmq.max_payload_bytes == 64 * 1024 * 1024
     assert settings.drain == 20
     assert settings.flows == {}
@@ -103,7 +103,7 @@ def test_what_the_environment_says_is_judged_even_without_the_file(tmp_path: Pat
 PROBLEM_OF_VARIABLE = {
     ("OUTBOX_HTTP_PRT", "80"): "OUTBOX_HTTP_PRT: unknown variable; did you mean 'OUTBOX_HTTP_PORT'?",
     ("OUTBOX_HTTP_PORT", ""): "OUTBOX_HTTP_PORT: is set but empty; give it a value or remove it",
-    ("OUTBOX_DRAIN", "20"): "OUTBOX_DRAIN=20: must be a duration between 0s and 1h, for example 20s",
+    ("OUTBOX_DRAIN", "20"): "OUTBOX_DRAIN=20: has no unit; must be a duration between 0s and 1h, for example 20s",
     ("OUTBOX_LOG_FORMAT", "JSON"): "OUTBOX_LOG_FORMAT=JSON: must be one of json, console; did you mean 'json'?",
     ("OUTBOX_PG_URL", "mysql://u:pw@h/d"): (
         "OUTBOX_PG_URL: must begin with postgresql:// or postgres://, for example postgresql://relay@localhost:5432/erp"

@@ -46,8 +46,24 @@ PROBLEM_OF_LINE = {
         "outbox.yaml:1:14 http.port=010: readers of YAML do not agree on this number; "
         "write plain digits, or put it in quotes for text"
     ),
-    "drain: 20": None,
-    "drain: '20'": "outbox.yaml:1:1 drain=20: must be a duration between 0s and 1h, for example 20s",
+    "drain: 20": "outbox.yaml:1:1 drain=20: has no unit; must be a duration between 0s and 1h, for example 20s",
+    "drain: '20'": "outbox.yaml:1:1 drain=20: has no unit; must be a duration between 0s and 1h, for example 20s",
+    "drain: 0": None,
+    "drain: '0'": None,
+    "retention: {keep: 10}": (
+        "outbox.yaml:1:13 retention.keep=10: has no unit; "
+        "must be a duration greater than 0s and at most 3650d, for example 30d"
+    ),
+    "retention: {keep: 0}": (
+        "outbox.yaml:1:13 retention.keep=0: must be a duration greater than 0s and at most 3650d, for example 30d"
+    ),
+    "relay: {poll_idle: 0.05}": (
+        "outbox.yaml:1:9 relay.poll_idle=0.05: has no unit; "
+        "must be a duration greater than 0s and at most 1m, for example 75ms"
+    ),
+    "connections: {crm: {base_url: http://crm, timeout: 30}}": (
+        "outbox.yaml:1:43 connections.crm.timeout=30: has no unit; must be a duration greater than 0s, for example 30s"
+    ),
     "drain: 5 minutes": "outbox.yaml:1:1 drain='5 minutes': must be a duration between 0s and 1h, for example 20s",
     "relay: {page_bytes: 1}": (
         "outbox.yaml:1:9 relay.page_bytes=1: must be a size between 1KiB and 128MiB, for example 8MiB"
@@ -148,6 +164,14 @@ PROBLEM_OF_CHANGE = {
     ("path: /deals", "path: /deals\n      window: 2d"): (
         "outbox.yaml:18:7 flows.orders-to-crm.adapter.window=2d: "
         "must be a duration greater than 0s and at most 1d, for example 1h"
+    ),
+    ("path: /deals", "path: /deals\n      window: 24"): (
+        "outbox.yaml:18:7 flows.orders-to-crm.adapter.window=24: has no unit; "
+        "must be a duration greater than 0s and at most 1d, for example 1h"
+    ),
+    ("first: 250ms", "first: 250"): (
+        "outbox.yaml:23:26 flows.orders-to-crm.retry.first=250: has no unit; "
+        "must be a duration greater than 0s and at most 7d, for example 1s"
     ),
     ("path: /deals", "path: /deals\n      signing_key: short"): (
         "outbox.yaml:18:7 flows.orders-to-crm.adapter.signing_key: must have at least 8 characters"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import asyncpg
 import pytest
 
 from outbox.model.errors import AccessRefused, Misconfigured, OutboxError, Unavailable
-from outbox.postgres.errors import postgres_errors
+from outbox.postgres.errors import OwnState, postgres_errors
 
+SQL = Path(__file__).parents[2] / "sql"
 SERVER = "PostgreSQL at db:5432/erp"
 
 
@@ -48,3 +52,22 @@ def test_a_database_that_is_not_there_needs_a_person() -> None:
     error = translated(asyncpg.InvalidCatalogNameError('database "erb" does not exist'))
     assert isinstance(error, Misconfigured)
     assert not isinstance(error, AccessRefused)
+
+
+def test_every_state_that_our_functions_raise_is_known_and_none_besides() -> None:
+    raised = {
+        state for file in SQL.rglob("*.sql") for state in re.findall(r"errcode = '(OB\d+)'", file.read_text("utf-8"))
+    }
+    assert raised == set(OwnState)
+
+
+@pytest.mark.parametrize("state", OwnState)
+def test_every_state_of_our_own_becomes_an_error_for_people(state: OwnState) -> None:
+    raised = asyncpg.PostgresError.new({"S": "ERROR", "C": state, "M": "what happened", "H": "do this"})
+    assert "what happened" in str(translated(raised))
+
+
+def test_a_state_of_our_own_that_a_newer_schema_may_raise_is_not_taken_for_another() -> None:
+    raised = asyncpg.PostgresError.new({"S": "ERROR", "C": "OB999", "M": "what happened"})
+    with pytest.raises(asyncpg.PostgresError, match="what happened"), postgres_errors(SERVER):
+        raise raised
