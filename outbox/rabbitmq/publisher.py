@@ -192,7 +192,9 @@ class Publisher:
             if done:
                 self._unblocked()
                 return
-            if await self._is_blocked():
+            was_blocked = self._blocked_since is not None
+            # One that has just come back has the whole time for its answer, not what was left of it.
+            if await self._is_blocked() or was_blocked:
                 deadline = time.monotonic() + self._server.confirm_timeout_seconds
             elif time.monotonic() >= deadline:
                 raise TimeoutError("no publisher confirm in time")

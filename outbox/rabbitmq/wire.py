@@ -49,9 +49,6 @@ _TRUE, _FALSE = b"t\x01", b"t\x00"
 _APPLICATION = "outbox"
 # Types and header names are few; should somebody make them from data, the memory for them stays bounded.
 _REMEMBERED = 4096
-_REMEMBERED_LENGTHS = 512
-# What PostgreSQL writes a UUID with.
-_ID_BYTES = 36
 # Stencils are cut for keys of so many different lengths.
 _REMEMBERED_LENGTHS = 512
 # What PostgreSQL writes a UUID with.
