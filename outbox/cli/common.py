@@ -65,7 +65,7 @@ def fail(error: OutboxError) -> NoReturn:
     """Print an error with its next step and end with its exit code."""
     errors.print(f"[bold red]error:[/] {escape(str(error))}")
     if isinstance(error, Unavailable):
-        errors.print("  next step: check that it runs and that its address in the settings is right, then try again")
+        errors.print(f"  next step: {escape(error.next_step)}")
     raise typer.Exit(error.exit_code)
 
 

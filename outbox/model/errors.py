@@ -35,19 +35,24 @@ class OutboxError(Exception):
     exit_code = ExitCode.INTERNAL_ERROR
 
 
+_LOOK_AT_IT = "check that it runs and that its address in the settings is right, then try again"
+
+
 class Unavailable(OutboxError):
     """PostgreSQL or RabbitMQ cannot be reached or has just gone away; waiting helps.
 
     Args:
         thing: what is away, for people ("PostgreSQL at db:5432").
         reason: what was seen, one line.
+        next_step: what to do about it.
     """
 
     exit_code = ExitCode.UNAVAILABLE
 
-    def __init__(self, thing: str, reason: str) -> None:
+    def __init__(self, thing: str, reason: str, next_step: str = _LOOK_AT_IT) -> None:
         self.thing = thing
         self.reason = reason
+        self.next_step = next_step
         super().__init__(f"{thing} is unavailable: {reason}")
 
 

@@ -116,7 +116,9 @@ def _own(server: str, state: OwnState, error: asyncpg.PostgresError, text: str, 
         case OwnState.STREAM_IS_LED:
             return Misconfigured(f"{server}: {text}", "stop the relays of this database, then try again")
         case OwnState.WRITER_IS_BUSY:
-            return Unavailable(server, f"{text}; nothing was changed")
+            return Unavailable(
+                server, f"{text}; nothing was changed", "try again when those transactions have ended, or end them"
+            )
         case OwnState.SEQUENCE_IS_ODD:
             return Misconfigured(f"{server}: {text}", hint or "see the function outbox.begin_upkeep in the database")
         case OwnState.KEY_IS_TAKEN:

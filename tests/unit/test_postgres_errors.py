@@ -67,6 +67,12 @@ def test_every_state_of_our_own_becomes_an_error_for_people(state: OwnState) -> 
     assert "what happened" in str(translated(raised))
 
 
+def test_a_writer_that_does_not_end_is_no_matter_of_addresses() -> None:
+    error = translated(asyncpg.PostgresError.new({"S": "ERROR", "C": OwnState.WRITER_IS_BUSY, "M": "a writer is busy"}))
+    assert isinstance(error, Unavailable)
+    assert "have ended" in error.next_step
+
+
 def test_a_state_of_our_own_that_a_newer_schema_may_raise_is_not_taken_for_another() -> None:
     raised = asyncpg.PostgresError.new({"S": "ERROR", "C": "OB999", "M": "what happened"})
     with pytest.raises(asyncpg.PostgresError, match="what happened"), postgres_errors(SERVER):
