@@ -13,9 +13,13 @@ from typing import Protocol
 
 from bench.stamps import Stamps
 from outbox.app import App, Roles
+from outbox.app_relay import RelayPart
 from outbox.cli.common import run, settings_of
+from outbox.config.settings import Settings
 from outbox.model.envelope import Envelope, RefusedEvent
 from outbox.model.errors import ExitCode
+from outbox.model.lanes import Lane
+from outbox.model.lifecycle import Report
 from outbox.model.witness import Witness
 from outbox.relay.loop import Relay
 
@@ -68,17 +72,28 @@ class _NotingBroker:
             yield _NotingPublisher(publisher, self._confirms)
 
 
+class _NotingPart(RelayPart):
+    """The relay's part, with the broker wrapped: the sidecar shall not have a seam for the sake of a benchmark."""
+
+    def __init__(self, settings: Settings, confirms: Stamps, report: Report) -> None:
+        self._confirms = confirms
+        super().__init__(settings, is_draining=False, report=report)
+
+    def _relay(self, lane: Lane) -> Relay:
+        relay = super()._relay(lane)
+        relay._broker = _NotingBroker(relay._broker, self._confirms)  # noqa: SLF001 - see the class
+        return relay
+
+
 class _NotingApp(App):
-    """The relay's process, with the broker wrapped: the sidecar shall not have a seam for the sake of a benchmark."""
+    """The relay's process with that part."""
 
     def __init__(self, confirms: Stamps) -> None:
         self._confirms = confirms
         super().__init__(settings_of(None), Roles(is_relay=True))
 
-    def _relay(self) -> Relay:
-        relay = super()._relay()
-        relay._broker = _NotingBroker(relay._broker, self._confirms)  # noqa: SLF001 - see the class
-        return relay
+    def _relay_part(self) -> RelayPart:
+        return _NotingPart(self._settings, self._confirms, self._report)
 
 
 def main() -> int:

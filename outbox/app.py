@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import os
 import socket
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from aiohttp.web import RouteDef
 
 from adapters.registry import ADAPTERS
 from outbox.admin.http import AdminServer
 from outbox.admin.payloads import PayloadEndpoint
+from outbox.app_relay import RelayPart
 from outbox.config.settings import Flow, Settings
 from outbox.flow.mapping import FieldRule, Mapping
 from outbox.inbox.accept import Acceptor
@@ -21,27 +21,39 @@ from outbox.inbox.lanes import Ownership
 from outbox.model.adapter import Adapter
 from outbox.model.errors import ExitCode, Misconfigured
 from outbox.model.lifecycle import Lifecycle, Report
-from outbox.model.partitions import Retention
-from outbox.postgres.connection import PostgresServer
 from outbox.postgres.inbox_store import InboxStore
-from outbox.postgres.outbox_store import OutboxStore
-from outbox.postgres.partition_store import PartitionStore
 from outbox.postgres.payload_store import PayloadStore
-from outbox.rabbitmq.connection import RabbitServer
-from outbox.rabbitmq.desired import FlowRoute, Mode
-from outbox.rabbitmq.management import ManagementServer
 from outbox.rabbitmq.publisher import RabbitBroker
 from outbox.rabbitmq.subscription import RabbitConsumer
-from outbox.rabbitmq.tls import Tls
-from outbox.relay.loop import Relay, RelaySettings
-from outbox.relay.partitions import PartitionKeeper
-from outbox.relay.watch import Watch, WatchSettings
 from outbox.supervisor import Service, Supervisor
 from outbox.telemetry.logs import LifecycleLog
 from outbox.telemetry.metrics import Metrics
+from outbox.wiring import (
+    STREAM,
+    direct_server,
+    lanes,
+    management_server,
+    postgres_server,
+    rabbit_server,
+    retention,
+    routes,
+    routes_of,
+)
 
-STREAM = "outbox.event"
-_RELAY = "relay"
+__all__ = [
+    "LANES_PER_FLOW",
+    "STREAM",
+    "App",
+    "Roles",
+    "check_flows",
+    "direct_server",
+    "management_server",
+    "postgres_server",
+    "rabbit_server",
+    "retention",
+    "routes",
+]
+
 # Fixed for good when a flow is first consumed: how finely its keys can be spread over processes.
 LANES_PER_FLOW = 16
 
@@ -61,61 +73,6 @@ class Roles:
         return "outbox-relay" if self.is_relay else "outbox-consume"
 
 
-def postgres_server(settings: Settings, *, name: str) -> PostgresServer:
-    """Return where the database is."""
-    return PostgresServer(
-        settings.postgres.url.get_secret_value(),
-        settings.postgres.connect_timeout,
-        settings.postgres.statement_timeout,
-        name,
-    )
-
-
-def direct_server(settings: Settings, *, name: str) -> PostgresServer:
-    """Return the way to the database past a pooler, where there is one: for what needs a session of its own."""
-    server = postgres_server(settings, name=name)
-    url = settings.postgres.direct_url
-    return server if url is None else replace(server, url=url.get_secret_value(), setting="postgres.direct_url")
-
-
-def rabbit_server(settings: Settings) -> RabbitServer:
-    """Return where the broker is."""
-    rabbitmq = settings.rabbitmq
-    return RabbitServer(
-        rabbitmq.url.get_secret_value(),
-        # The protocol has whole seconds; a shorter one than asked for would cut healthy connections.
-        math.ceil(rabbitmq.heartbeat),
-        rabbitmq.connect_timeout,
-        rabbitmq.confirm_timeout,
-        None if rabbitmq.tls is None else Tls(**rabbitmq.tls.model_dump()),
-        Mode(rabbitmq.topology),
-    )
-
-
-def management_server(settings: Settings) -> ManagementServer | None:
-    """Return where the management API is, if the settings say so."""
-    url = settings.rabbitmq.management_url
-    return None if url is None else ManagementServer.beside(rabbit_server(settings), url.get_secret_value())
-
-
-def retention(settings: Settings) -> Retention:
-    """Return how long published events stay."""
-    chosen = settings.retention
-    return Retention(chosen.keep, chosen.partition_every, chosen.ahead)
-
-
-def routes(settings: Settings) -> tuple[FlowRoute, ...]:
-    """Return which events reach which flow."""
-    return tuple(FlowRoute(name, flow.events) for name, flow in settings.flows.items())
-
-
-def _routes_of(settings: Settings, flow: str | None) -> tuple[FlowRoute, ...]:
-    """Return what a process sees to: everything where it declares, else what it touches itself."""
-    if Mode(settings.rabbitmq.topology) is Mode.ARGUMENTS:
-        return routes(settings)
-    return tuple(route for route in routes(settings) if route.flow == flow)
-
-
 class App:
     """One process, ready to run."""
 
@@ -123,20 +80,18 @@ class App:
         self._settings = settings
         self._roles = roles
         log = LifecycleLog(roles.name())
-        metrics = Metrics(stream=STREAM if roles.is_relay else None, flows=settings.flows if roles.is_consumer else ())
+        metrics = Metrics(
+            lanes=lanes(settings) if roles.is_relay else (), flows=settings.flows if roles.is_consumer else ()
+        )
         self._listeners: list[Report] = [log, metrics]
         self._adapters: list[Adapter] = []
         self.admin = AdminServer(settings.http.host, settings.http.port, metrics, _payload_routes(settings))
         services: list[Service] = []
         if roles.is_relay:
-            relay = self._relay()
-            services.append(Service(_RELAY, relay.run, ends_process=roles.is_draining))
-            if not roles.is_draining:
-                watch = self._watch(relay)
-                self._listeners.append(watch.hear)
-                self.admin.needs(lambda: not watch.is_stalled, "events wait and nothing is published")
-                services.append(Service("watch", watch.run))
-                services.append(Service("partitions", self._keeper().run))
+            part = self._relay_part()
+            self._listeners += part.listeners
+            services += part.services
+            self.admin.needs(part.is_moving, "events wait and nothing is published")
         if roles.is_consumer:
             for name, flow in settings.flows.items():
                 services += self._flow(name, flow)
@@ -158,47 +113,8 @@ class App:
         for listener in self._listeners:
             listener(event)
 
-    def _relay(self) -> Relay:
-        relay = self._settings.relay
-        return Relay(
-            self._outbox("outbox-relay"),
-            self._broker("outbox-relay", None),
-            RelaySettings(
-                limits=self._settings.page_limits(),
-                poll_busy_seconds=relay.poll_busy,
-                poll_idle_seconds=relay.poll_idle,
-                save_every_seconds=relay.save_every,
-                standby_poll_seconds=relay.standby_poll,
-                is_draining=self._roles.is_draining,
-            ),
-            self._report,
-        )
-
-    def _watch(self, relay: Relay) -> Watch:
-        settings = self._settings.relay
-        return Watch(
-            self._outbox("outbox-watch"),
-            WatchSettings(settings.watch_every, settings.stalled_after),
-            relay=_RELAY,
-            reconnect=relay.reconnect,
-            report=self._report,
-        )
-
-    def _outbox(self, name: str) -> OutboxStore:
-        return OutboxStore(
-            direct_server(self._settings, name=name),
-            self._settings.page_limits(),
-            stream=STREAM,
-            lease_seconds=self._settings.relay.lease,
-        )
-
-    def _keeper(self) -> PartitionKeeper:
-        return PartitionKeeper(
-            PartitionStore(postgres_server(self._settings, name="outbox-partitions"), stream=STREAM),
-            retention(self._settings),
-            check_every_seconds=self._settings.retention.check_every,
-            report=self._report,
-        )
+    def _relay_part(self) -> RelayPart:
+        return RelayPart(self._settings, is_draining=self._roles.is_draining, report=self._report)
 
     def _flow(self, name: str, flow: Flow) -> list[Service]:
         settings = self._settings
@@ -229,7 +145,7 @@ class App:
             store,
             RabbitConsumer(
                 rabbit_server(settings),
-                _routes_of(settings, name),
+                routes_of(settings, name),
                 prefetch=settings.rabbitmq.prefetch,
                 name="outbox-consume",
                 report=self._report,
@@ -249,12 +165,13 @@ class App:
     def _broker(self, name: str, flow: str | None) -> RabbitBroker:
         return RabbitBroker(
             rabbit_server(self._settings),
-            _routes_of(self._settings, flow),
+            routes_of(self._settings, flow),
             source=self._settings.relay.source,
             name=name,
             report=self._report,
             kind=self._settings.relay.publisher,
             has_claim_check=self._settings.relay.claim_check.enabled,
+            lanes=self._settings.relay.lanes,
         )
 
 

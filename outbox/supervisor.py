@@ -5,7 +5,8 @@ the supervisor waits, with jittered backoff, and runs it again. It returns when 
 set and what it had begun is settled. Any other exception is a bug: the other services drain, then the process ends.
 
 `Misconfigured` before a service was ever established ends the process too: a wrong password at the start is told at
-once, while the same error after a healthy night (a rotated password, a failover) is waited for.
+once, while the same error after a healthy night (a rotated password, a failover) is waited for. `SettingsOutdated`
+ends it at any time.
 
 A cancel is never worse than ``kill -9``, and ``kill -9`` is safe anywhere: nothing is shielded.
 """
@@ -27,6 +28,7 @@ from outbox.model.errors import (
     Misconfigured,
     OutboxError,
     PublishNotConfirmed,
+    SettingsOutdated,
     Unavailable,
 )
 from outbox.model.lifecycle import (
@@ -127,7 +129,7 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One supervised loop. ``ends_process``: when it returns by itself, its work was the whole job."""
+    """One supervised loop. ``ends_process``: when all of these have returned by themselves, the whole job is done."""
 
     name: str
     run: Callable[[Stop, Pulse], Awaitable[None]]
@@ -218,7 +220,9 @@ class Supervisor:
                     self._report(ServiceFailed(service.name, error))
                     self.stop.set()
                     break
-                if isinstance(obstacle, Misconfigured) and not pulse.is_established:
+                if isinstance(obstacle, Misconfigured) and (
+                    not pulse.is_established or isinstance(obstacle, SettingsOutdated)
+                ):
                     self._refusal = self._refusal or obstacle
                     self.stop.set()
                     break
@@ -228,7 +232,8 @@ class Supervisor:
             else:
                 if service.ends_process and not self.stop.is_set():
                     self._unfinished_jobs.discard(service.name)
-                    self.stop.set()
+                    if not self._unfinished_jobs:
+                        self.stop.set()
                 break
         pulse.is_running, pulse.is_waiting = False, False
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from outbox.app import STREAM, postgres_server
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.config.show import effective, effective_yaml
-from outbox.postgres.status import COUNT_UP_TO, FlowStatus, StreamStatus, read_status
+from outbox.postgres.status import COUNT_UP_TO, FlowStatus, LaneStatus, StreamStatus, read_status
 
 _STATUS = """\
 Show how far events are published, and where deliveries stand, per flow. Counts stop at 10000.
@@ -34,14 +34,20 @@ def add_to(app: typer.Typer) -> None:
 def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     server = postgres_server(settings_of(config), name="outbox-status")
 
-    async def work() -> tuple[StreamStatus, list[FlowStatus]]:
+    async def work() -> tuple[StreamStatus, list[LaneStatus], list[FlowStatus]]:
         return await read_status(server, STREAM)
 
-    stream, flows = run(work)
+    stream, lanes, flows = run(work)
     if as_json:
-        output.print_json(data={"stream": asdict(stream), "flows": [asdict(flow) for flow in flows]})
+        output.print_json(
+            data={
+                "stream": asdict(stream),
+                "lanes": [asdict(lane) for lane in lanes],
+                "flows": [asdict(flow) for flow in flows],
+            }
+        )
         return
-    output.print(_stream_table(stream))
+    output.print(_stream_table(stream, lanes))
     if flows:
         output.print(_flow_table(flows))
     for flow in flows:
@@ -57,17 +63,19 @@ def _config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         typer.echo(effective_yaml(settings), nl=False)
 
 
-def _stream_table(stream: StreamStatus) -> Table:
+def _stream_table(stream: StreamStatus, lanes: list[LaneStatus]) -> Table:
     table = Table("stream", "leader", "epoch", "waiting", "oldest", "cursor saved", "rejected", title="Outbox")
-    table.add_row(
-        stream.stream,
-        "yes" if stream.is_led else "[red]none[/]",
-        str(stream.epoch),
-        _count(stream.waiting),
-        _age(stream.oldest_age_seconds),
-        f"{_age(stream.saved_age_seconds)} ago",
-        _count(stream.rejected),
-    )
+    for lane in lanes:
+        table.add_row(
+            lane.stream,
+            "yes" if lane.is_led else "[red]none[/]",
+            str(lane.epoch),
+            _count(lane.waiting),
+            _age(lane.oldest_age_seconds),
+            f"{_age(lane.saved_age_seconds)} ago",
+            # Of all lanes together, so told once.
+            _count(stream.rejected) if lane is lanes[0] else "",
+        )
     return table
 
 

@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from outbox.cli import database, inspect, partitions, processes, rebase, rejected, topology, unrouted
+from outbox.cli import database, inspect, lanes, partitions, processes, rebase, rejected, topology, unrouted
 from outbox.model.errors import ExitCode
 
 # A line break inside a paragraph would stay one, wherever the terminal wraps.
@@ -34,6 +34,7 @@ processes.add_to(app)
 inspect.add_to(app)
 topology.add_to(app)
 partitions.add_to(app)
+lanes.add_to(app)
 rebase.add_to(app)
 unrouted.add_to(app)
 rejected.add_to(app)

@@ -107,11 +107,11 @@ async def _do(settings: Settings, choice: Choice, plan: RebasePlan, *, reason: s
 
 
 async def _recollection(settings: Settings, session: RebaseSession) -> Recollection:
-    origin = await session.origin()
+    origin, lanes = await session.origin()
     if origin is None:
         return Recollection()
     try:
-        witness = await peek(rabbit_server(settings), origin)
+        witness = await peek(rabbit_server(settings), origin, lanes=lanes)
     except (Unavailable, Misconfigured) as error:
         # The database can be repaired while the broker is away; people are told what that leaves open.
         return Recollection(problem=str(error).splitlines()[0])

@@ -74,7 +74,7 @@ def _print(
         return await version_of(server) if broker_version is None else supported(broker_version)
 
     version = run(work)
-    wanted = desired(routes(settings), server.topology, version)
+    wanted = desired(routes(settings), server.topology, version, settings.relay.lanes)
     if as_definitions:
         output.print_json(data=definitions(wanted, AmqpUrl.parse(server.url).vhost))
     elif as_json:
@@ -89,7 +89,7 @@ def _apply(config: ConfigOption = None, dry_run: DryRunOption = False, as_json: 
     server, management, flows = rabbit_server(settings), management_server(settings), routes(settings)
 
     async def work() -> tuple[Survey, Plan]:
-        return await (plan_for if dry_run else apply)(server, management, flows)
+        return await (plan_for if dry_run else apply)(server, management, flows, lanes=settings.relay.lanes)
 
     survey, done = run(work)
     if as_json:
@@ -114,7 +114,13 @@ def _check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     server, management, flows = rabbit_server(settings), management_server(settings), routes(settings)
 
     async def work() -> tuple[Survey, Verdict]:
-        return await check(server, management, flows, max_payload_bytes=settings.rabbitmq.max_payload_bytes)
+        return await check(
+            server,
+            management,
+            flows,
+            lanes=settings.relay.lanes,
+            max_payload_bytes=settings.rabbitmq.max_payload_bytes,
+        )
 
     survey, verdict = run(work)
     if as_json:

@@ -23,6 +23,7 @@ VARIABLES: Mapping[str, KeyPath] = {
     "OUTBOX_LOG_LEVEL": ("log", "level"),
     "OUTBOX_DRAIN": ("drain",),
     "OUTBOX_RELAY_SOURCE": ("relay", "source"),
+    "OUTBOX_RELAY_LANES": ("relay", "lanes"),
 }
 # These hold the path of a file whose content is the value.
 FILE_VARIABLES: Mapping[str, KeyPath] = {

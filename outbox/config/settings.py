@@ -19,6 +19,7 @@ from outbox.config.rabbitmq import DAY_SECONDS, MAX_MESSAGE_BYTES, MIB, Rabbitmq
 from outbox.config.rules import broken_rule, check_duration_order, matching
 from outbox.model.connection import Connection
 from outbox.model.cursor import PageLimits
+from outbox.model.lanes import MAX_LANES
 from outbox.model.units import Bytes, Seconds
 
 __all__ = [
@@ -122,6 +123,14 @@ class RelaySettings(Strict):
         Literal["batched", "plain"],
         Field(description="A page in one write, or each message by the client library's own publish."),
     ] = "batched"
+    lanes: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MAX_LANES,
+            description="Over how many cursors the keys are spread; must be what outbox lanes shows.",
+        ),
+    ] = 1
     # Two pages are unconfirmed at once; what the client library does for one confirm grows with what is unconfirmed.
     page_events: Annotated[int, Field(ge=1, le=250, description="Events read and sent at once, at most.")] = 250
     page_bytes: Annotated[

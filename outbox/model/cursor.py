@@ -66,6 +66,10 @@ class Batch:
         """Say whether nothing has become visible."""
         return self.low is None and self.stragglers == "{}"
 
+    def is_small(self, rows: int) -> bool:
+        """Say whether it surely has no more rows than this, of whatever lane."""
+        return self.stragglers == "{}" and (self.low is None or self.high is None or self.high - self.low < rows)
+
     def start(self, position: int) -> int:
         """Return the id behind which reading goes on when everything up to this position is published."""
         return max(position, self.floor - 1)
@@ -73,19 +77,27 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The next events of a batch, in order of id. ``oldest_age_seconds``: age of the oldest by the database's clock."""
+    """The next events of a batch, in order of id. ``oldest_age_seconds``: age of the oldest by the database's clock.
+
+    ``reach``: the page ends because nothing behind this id was looked at; up to it there is nothing more of this lane.
+    """
 
     events: Sequence[Envelope | RefusedEvent]
     payload_bytes: int
     oldest_age_seconds: float
+    reach: int | None = None
 
     def is_last(self, limits: PageLimits) -> bool:
-        """Say whether the batch ends with this page: it was cut neither by count nor by bytes."""
-        return len(self.events) < limits.max_events and self.payload_bytes < limits.max_page_bytes
+        """Say whether the batch ends with this page."""
+        return self.reach is None and not self.is_full(limits)
+
+    def is_full(self, limits: PageLimits) -> bool:
+        """Say whether the page was cut by count or by bytes."""
+        return len(self.events) >= limits.max_events or self.payload_bytes >= limits.max_page_bytes
 
     def last_sequence(self) -> int:
         """Return the id that the cursor is at once this page is confirmed."""
-        return self.events[-1].sequence
+        return self.events[-1].sequence if self.reach is None else self.reach
 
 
 @dataclass(frozen=True, slots=True)

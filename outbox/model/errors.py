@@ -4,7 +4,8 @@ OutboxError
 ├── Unavailable          our database or broker is away: the supervisor waits, no message is touched
 ├── Misconfigured        a person must act: wrong password, missing schema, a standby, a bad file
 │   ├── AccessRefused    the same, for credentials and permissions (exit code 77)
-│   └── CursorUncertain  the database was restored, copied, or has lost transactions: publishing must stop
+│   ├── CursorUncertain  the database was restored, copied, or has lost transactions: publishing must stop
+│   └── SettingsOutdated the settings that this process was started with hold no longer: it ends
 ├── LeaseLost            somebody else leads or owns the lane: drop the result and start over
 ├── Unpublishable        this one event can never become a message: dead letter with the reason
 ├── PublishNotConfirmed  the broker did not take a message: what was unconfirmed is sent again
@@ -80,6 +81,10 @@ class AccessRefused(Misconfigured):
 
 class CursorUncertain(Misconfigured):
     """The database was restored or copied, or has lost transactions: what was published is uncertain."""
+
+
+class SettingsOutdated(Misconfigured):
+    """What the process was started with was changed behind it: waiting never helps, only starting it anew."""
 
 
 class LeaseLost(OutboxError):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from outbox.model.guard_events import FailoverSurvived, TopologyUnseen, WitnessMissing, WitnessOfAnother
+from outbox.model.lane_events import LaneEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ class PublishingBlocked:
     """The broker has no memory or disk left and takes nothing; we wait."""
 
     broker: str
+    stream: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ class PublishingUnblocked:
 
     broker: str
     blocked_seconds: float
+    stream: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +287,7 @@ Lifecycle = (
     | PartitionChanged
     | PartitionPostponed
     | PartitionsSeen
+    | LaneEvents
     | Accepted
     | LanesChanged
     | AttemptEnded

@@ -14,6 +14,7 @@ from outbox.model.errors import (
     LeaseLost,
     Misconfigured,
     OutboxError,
+    SettingsOutdated,
     Unavailable,
 )
 from outbox.model.network import network_reason, tls_problem
@@ -30,6 +31,8 @@ class OwnState(StrEnum):
     STREAM_IS_LED = "OB006"
     WRITER_IS_BUSY = "OB007"
     SEQUENCE_IS_ODD = "OB010"
+    LANES_DIFFER = "OB011"
+    LANES_STAY = "OB012"
     KEY_IS_TAKEN = "OB020"
 
 
@@ -123,3 +126,7 @@ def _own(server: str, state: OwnState, error: asyncpg.PostgresError, text: str, 
             return Misconfigured(f"{server}: {text}", hint or "see the function outbox.begin_upkeep in the database")
         case OwnState.KEY_IS_TAKEN:
             return Misconfigured(f"{text}. {error.detail or ''}".rstrip(), hint or "give every event a key of its own")
+        case OwnState.LANES_DIFFER:
+            return SettingsOutdated(f"{server}: {text}", hint or _MIGRATE)
+        case OwnState.LANES_STAY:
+            return Misconfigured(f"{server}: {text}", hint or _MIGRATE)

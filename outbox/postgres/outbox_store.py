@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from decimal import Decimal
 
 import asyncpg
@@ -14,11 +15,15 @@ from outbox.model.cursor import Batch, Cursor, Lead, Observation, Page, PageLimi
 from outbox.model.envelope import Envelope, HeaderValue, RefusedEvent, check_publishable
 from outbox.model.errors import Unpublishable
 from outbox.model.exact_json import exact_number
+from outbox.model.lanes import ONLY_LANE, Lane
 from outbox.model.witness import Witness
 from outbox.postgres.connection import Connection, PostgresServer, connect
 from outbox.postgres.errors import postgres_errors
 from outbox.postgres.migrate import LOCK_CLASS
 
+# All ids are below.
+_EVERYTHING = 2**63 - 1
+_ROWS_LOOKED_AT = 20_000
 # The first batch over a large backlog reads its whole index range once.
 _BEGIN_TIMEOUT_SECONDS = 120.0
 
@@ -27,11 +32,14 @@ class OutboxSession:
     """One session of one relay. The one that took the lead holds its lock: losing it is losing the lead."""
 
     def __init__(
-        self, connection: Connection, server: str, stream: str, limits: PageLimits, *, lease_seconds: float
+        self, connection: Connection, server: str, lane: Lane, limits: PageLimits, *, lease_seconds: float
     ) -> None:
         self._connection = connection
         self._server = server
-        self._stream = stream
+        self._lane = lane
+        self._stream = lane.stream
+        # The batch that was last read from, and up to which id its pages may look; None: to its end.
+        self._reach: tuple[Batch, int | None] | None = None
         self._limits = limits
         self._lease_seconds = lease_seconds
 
@@ -111,10 +119,11 @@ class OutboxSession:
     async def read_page(self, cursor: Cursor, batch: Batch, after: int) -> Page:
         """Return the next events of the batch after this id; no events means the batch is at its end."""
         limits = self._limits
+        reach = await self._page_reach(batch, after)
         with postgres_errors(self._server):
             rows = await self._connection.fetch(
                 "select * from outbox.read_page($1::text::pg_snapshot, $2::text::pg_snapshot, $3::text::xid8[],"
-                " $4, $5, $6, $7, $8, $9, $10)",
+                " $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
                 cursor.previous,
                 batch.current,
                 batch.stragglers,
@@ -125,12 +134,33 @@ class OutboxSession:
                 limits.max_page_bytes,
                 limits.max_payload_bytes,
                 cursor.horizon,
+                self._lane.number,
+                self._lane.count,
+                _EVERYTHING if reach is None else reach,
             )
-        return Page(
+        page = Page(
             [_event(row, limits) for row in rows],
             sum([row["payload_bytes"] for row in rows]),
             max([row["age_seconds"] for row in rows], default=0.0),
         )
+        return page if reach is None or page.is_full(limits) else replace(page, reach=reach)
+
+    async def _page_reach(self, batch: Batch, after: int) -> int | None:
+        """Return up to which id a page may look: a lane with few events must not read millions of others' at once."""
+        if self._lane.count == 1 or batch.is_small(_ROWS_LOOKED_AT):
+            return None
+        if self._reach is None or self._reach[0] != batch or (self._reach[1] is not None and after >= self._reach[1]):
+            with postgres_errors(self._server):
+                reach: int | None = await self._connection.fetchval(
+                    "select outbox.page_reach($1::text::xid8[], $2, $3, $4, $5)",
+                    batch.stragglers,
+                    batch.low,
+                    batch.high,
+                    after,
+                    _ROWS_LOOKED_AT,
+                )
+            self._reach = (batch, reach)
+        return self._reach[1]
 
     async def save(self, lead: Lead, cursor: Cursor) -> None:
         """Save the cursor.
@@ -153,12 +183,16 @@ class OutboxSession:
         with postgres_errors(self._server):
             await self._connection.execute("select outbox.reject($1, $2)", event.sequence, event.reason)
 
-    async def observe(self) -> Observation:
-        """Return what a watchdog must know."""
+    async def observe(self, stream: str) -> Observation:
+        """Return what a watchdog must know of a stream or lane.
+
+        Raises:
+            SettingsOutdated: the number of lanes is another one.
+        """
         with postgres_errors(self._server):
-            row = await self._connection.fetchrow("select * from outbox.observe($1)", self._stream)
+            row = await self._connection.fetchrow("select * from outbox.observe($1)", stream)
         if row is None:
-            raise LookupError(f"there is no stream {self._stream}")
+            raise LookupError(f"there is no stream {stream}")
         return Observation(**dict(row))
 
     async def waiting(self, count_up_to: int) -> tuple[int, float]:
@@ -172,11 +206,12 @@ class OutboxStore:
     """Opens sessions on one stream."""
 
     def __init__(
-        self, server: PostgresServer, limits: PageLimits, *, stream: str = "outbox.event", lease_seconds: float = 10.0
+        self, server: PostgresServer, limits: PageLimits, *, lane: Lane = ONLY_LANE, lease_seconds: float = 10.0
     ) -> None:
         self._server = server
         self._limits = limits
-        self.stream = stream
+        self._lane = lane
+        self.stream = lane.stream
         self.lease_seconds = lease_seconds
 
     @asynccontextmanager
@@ -184,7 +219,7 @@ class OutboxStore:
         """Open a session of its own; it ends with the block, and with it the lead that it may have taken."""
         async with connect(self._server, needs_session=True) as connection:
             yield OutboxSession(
-                connection, str(self._server), self.stream, self._limits, lease_seconds=self.lease_seconds
+                connection, str(self._server), self._lane, self._limits, lease_seconds=self.lease_seconds
             )
 
 

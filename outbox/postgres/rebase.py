@@ -28,13 +28,15 @@ class RebaseSession:
         self._server = server
         self._stream = stream
 
-    async def origin(self) -> str | None:
-        """Return the name under which the broker remembers; None: no relay has ever led."""
+    async def origin(self) -> tuple[str | None, int]:
+        """Return the name under which the broker remembers (None: no relay has ever led), and how many lanes do."""
         with postgres_errors(self._server):
-            origin: str | None = await self._connection.fetchval(
-                "select origin::text from outbox.cursor where stream = $1", self._stream
+            row = await self._connection.fetchrow(
+                "select max(origin::text) as origin, max(lanes) as lanes from outbox.cursor"
+                " where split_part(stream, ':', 1) = $1",
+                self._stream,
             )
-        return origin
+        return (None, 1) if row is None else (row["origin"], row["lanes"] or 1)
 
     async def compare(self, witness: Witness | None) -> Recollection:
         """Say what of the remembered events does not exist here."""

@@ -11,8 +11,9 @@ from outbox.postgres.migrate import LOCK_CLASS
 # Counting stops here; "10000" then means "10000 or more".
 COUNT_UP_TO = 10_000
 
-_STREAM = """
-select w.events, w.oldest_age_seconds, c.epoch,
+_LANES = """
+select c.stream, c.epoch, c.position, c.previous::text, outbox.leader(c.stream) as leader,
+       w.events, w.oldest_age_seconds,
        extract(epoch from clock_timestamp() - c.saved_at)::float8 as saved_age_seconds,
        c.leased_until > clock_timestamp()
        and exists (select from pg_locks l where l.locktype = 'advisory' and l.classid = $3::int::oid
@@ -20,13 +21,29 @@ select w.events, w.oldest_age_seconds, c.epoch,
                  and l.database = (select d.oid from pg_database d where d.datname = current_database())) as is_led,
        (select count(*) from (select from outbox.rejected limit $2) r) as rejected
   from outbox.cursor c, outbox.waiting(c.stream, $2) w
- where c.stream = $1
+ where split_part(c.stream, ':', 1) = $1
+ order by c.lane
 """
 
 
 @dataclass(frozen=True, slots=True)
+class LaneStatus:
+    """One cursor. ``waiting`` includes up to a second's worth that is published and not saved yet."""
+
+    stream: str
+    leader: str | None
+    is_led: bool
+    epoch: int
+    previous: str
+    position: int
+    waiting: int
+    oldest_age_seconds: float
+    saved_age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """One stream. ``waiting`` includes up to a second's worth that is published and not saved yet."""
+    """One stream: its lanes together. ``is_led``: every one of them is."""
 
     stream: str
     is_led: bool
@@ -54,27 +71,42 @@ class FlowStatus:
     last_reason: str | None
 
 
-async def read_status(server: PostgresServer, stream: str) -> tuple[StreamStatus, list[FlowStatus]]:
-    """Return the stream's and every flow's standing.
+async def read_status(server: PostgresServer, stream: str) -> tuple[StreamStatus, list[LaneStatus], list[FlowStatus]]:
+    """Return the stream's, every lane's and every flow's standing.
 
     Raises:
         Unavailable, AccessRefused, Misconfigured: the database cannot tell.
     """
     async with connect(server) as connection:
         with postgres_errors(str(server), needs="grant outbox_relay and outbox_adapter to this user"):
-            row = await connection.fetchrow(_STREAM, stream, COUNT_UP_TO, LOCK_CLASS)
+            rows = await connection.fetch(_LANES, stream, COUNT_UP_TO, LOCK_CLASS)
             flows = await connection.fetch("select * from inbox.status($1)", COUNT_UP_TO)
-    if row is None:
+    if not rows:
         raise LookupError(f"there is no stream {stream}")
-    return (
-        StreamStatus(
-            stream,
+    lanes = [
+        LaneStatus(
+            row["stream"],
+            row["leader"],
             row["is_led"],
             row["epoch"],
+            row["previous"],
+            row["position"],
             row["events"],
             row["oldest_age_seconds"],
             row["saved_age_seconds"],
-            row["rejected"],
+        )
+        for row in rows
+    ]
+    return (
+        StreamStatus(
+            stream,
+            all(lane.is_led for lane in lanes),
+            max(lane.epoch for lane in lanes),
+            min(sum(lane.waiting for lane in lanes), COUNT_UP_TO),
+            max(lane.oldest_age_seconds for lane in lanes),
+            max(lane.saved_age_seconds for lane in lanes),
+            rows[0]["rejected"],
         ),
+        lanes,
         [FlowStatus(**dict(flow)) for flow in flows],
     )

@@ -57,7 +57,7 @@ async def version_of(server: RabbitServer) -> BrokerVersion:
 
 @asynccontextmanager
 async def surveyed(
-    server: RabbitServer, management: ManagementServer | None, flows: Sequence[FlowRoute]
+    server: RabbitServer, management: ManagementServer | None, flows: Sequence[FlowRoute], *, lanes: int = 1
 ) -> AsyncIterator[Site]:
     """Connect and look at everything; nothing is changed.
 
@@ -66,7 +66,7 @@ async def surveyed(
     """
     async with connect(server, name=_NAME) as connection:
         version = broker_version(connection, str(server))
-        wanted = desired(flows, server.topology, version)
+        wanted = desired(flows, server.topology, version, lanes)
         with rabbitmq_errors(str(server)):
             async with asyncio.timeout(_WORK_SECONDS):
                 presence = await look(connection, str(server), _things(wanted))
@@ -80,10 +80,15 @@ async def surveyed(
 
 
 async def check(
-    server: RabbitServer, management: ManagementServer | None, flows: Sequence[FlowRoute], *, max_payload_bytes: int
+    server: RabbitServer,
+    management: ManagementServer | None,
+    flows: Sequence[FlowRoute],
+    *,
+    lanes: int = 1,
+    max_payload_bytes: int,
 ) -> tuple[Survey, Verdict]:
     """Compare a broker with what it must have."""
-    async with surveyed(server, management, flows) as site:
+    async with surveyed(server, management, flows, lanes=lanes) as site:
         return site.survey, verdict(site.survey, max_payload_bytes=max_payload_bytes)
 
 
@@ -103,16 +108,16 @@ def verdict(survey: Survey, *, max_payload_bytes: int) -> Verdict:
 
 
 async def plan_for(
-    server: RabbitServer, management: ManagementServer | None, flows: Sequence[FlowRoute]
+    server: RabbitServer, management: ManagementServer | None, flows: Sequence[FlowRoute], *, lanes: int = 1
 ) -> tuple[Survey, Plan]:
     """Return what `apply` would do."""
     _check_applicable(server, management)
-    async with surveyed(server, management, flows) as site:
+    async with surveyed(server, management, flows, lanes=lanes) as site:
         return site.survey, _plan(site.survey)
 
 
 async def apply(
-    server: RabbitServer, management: ManagementServer | None, flows: Sequence[FlowRoute]
+    server: RabbitServer, management: ManagementServer | None, flows: Sequence[FlowRoute], *, lanes: int = 1
 ) -> tuple[Survey, Plan]:
     """Make what is missing; what cannot be made is in the plan's problems, and the rest is made all the same.
 
@@ -122,7 +127,7 @@ async def apply(
         Unavailable: broker or API went away.
     """
     _check_applicable(server, management)
-    async with surveyed(server, management, flows) as site:
+    async with surveyed(server, management, flows, lanes=lanes) as site:
         planned = _plan(site.survey)
         refused: list[Deviation] = []
         # Policies first: a queue is made under them, never before them.

@@ -138,20 +138,25 @@ def exchanges() -> tuple[ExchangeSpec, ...]:
     )
 
 
-def queues(flows: Sequence[FlowRoute]) -> tuple[QueueSpec, ...]:
+def witness_queue(lane: int) -> str:
+    """Return the name of the queue in which a lane of the relay remembers."""
+    return WITNESS if lane == 0 else f"{WITNESS}.{lane}"
+
+
+def queues(flows: Sequence[FlowRoute], lanes: int = 1) -> tuple[QueueSpec, ...]:
     """Return the queues, in the order in which they must be declared: dead letters have a home before anything dies."""
-    shared = (_kept(REJECTED, DEAD, REJECTED), _kept(UNROUTED, UNROUTED, ""), _witness())
+    shared = (_kept(REJECTED, DEAD, REJECTED), _kept(UNROUTED, UNROUTED, ""), *map(_witness, range(lanes)))
     dead = tuple(_kept(dead_queue(route.flow), DEAD, route.flow) for route in flows)
     return shared + dead + tuple(_live(route) for route in flows)
 
 
-def desired(flows: Sequence[FlowRoute], mode: Mode, version: BrokerVersion) -> Desired:
-    """Return what these flows need on a broker of this version.
+def desired(flows: Sequence[FlowRoute], mode: Mode, version: BrokerVersion, lanes: int = 1) -> Desired:
+    """Return what these flows, and a relay with so many lanes, need on a broker of this version.
 
     In passive mode this is what whoever owns the broker is asked for: with policies, as RabbitMQ recommends.
     """
     policies = () if mode is Mode.ARGUMENTS else _policies(flows, version)
-    return Desired(mode, policies, exchanges(), queues(flows), tuple(flows))
+    return Desired(mode, policies, exchanges(), queues(flows, lanes), tuple(flows))
 
 
 def _policies(flows: Sequence[FlowRoute], version: BrokerVersion) -> tuple[PolicySpec, ...]:
@@ -174,7 +179,7 @@ def _policies(flows: Sequence[FlowRoute], version: BrokerVersion) -> tuple[Polic
         )
         for route in flows
     )
-    witness = PolicySpec("outbox-witness", r"^outbox\.witness$", version.policy_target, _witness().settings)
+    witness = PolicySpec("outbox-witness", r"^outbox\.witness(\.[0-9]+)?$", version.policy_target, _witness(0).settings)
     return (PolicySpec("outbox-events", r"^outbox\.events$", "exchanges", events.settings), kept, witness, *live)
 
 
@@ -184,11 +189,11 @@ def _kept(name: str, exchange: str, routing_key: str) -> QueueSpec:
     )
 
 
-def _witness() -> QueueSpec:
+def _witness(lane: int) -> QueueSpec:
     return QueueSpec(
-        WITNESS,
+        witness_queue(lane),
         DEAD,
-        (WITNESS,),
+        (witness_queue(lane),),
         {"x-queue-type": "quorum"},
         # Every new message takes the place of the last, and every look is a delivery.
         {"delivery-limit": KEPT_DELIVERY_LIMIT, "max-length": 1, "overflow": "drop-head"},

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from functools import lru_cache
 from typing import Literal, Protocol
 
@@ -58,25 +59,27 @@ class Publisher:
         self,
         server: RabbitServer,
         connection: AbstractConnection,
-        transport: AbstractTransport,
         sender: _Sender,
         limits: SizeLimits,
         watch: UnroutedWatch,
         *,
         source: str,
         report: Report,
+        lane: int = 0,
     ) -> None:
         self._server = server
         # Worked out once: it is asked for with every page.
         self._name = str(server)
         self._connection = connection
         self._watch = watch
-        self._transport = transport
+        if connection.transport is None:
+            raise Unavailable(str(server), "the connection broke")
+        self._transport: AbstractTransport = connection.transport.connection
         self._sender = sender
         self._limits = limits
         self._source = source
         self._report = report
-        self._witness = BrokerWitness(connection, server, report)
+        self._witness = BrokerWitness(connection, server, report, lane=lane)
         self._blocked_since: float | None = None
         self._shared = lru_cache(_TYPES_REMEMBERED)(self._share)
 
@@ -230,6 +233,7 @@ class RabbitBroker:
         report: Report,
         kind: PublisherKind = "batched",
         has_claim_check: bool = False,
+        lanes: int = 1,
     ) -> None:
         self._server = server
         self._flows = flows
@@ -239,27 +243,33 @@ class RabbitBroker:
         self._kind = kind
         self._limits = SizeLimits(has_claim_check=has_claim_check)
         self._watch = UnroutedWatch(server, report)
+        self._lanes = lanes
+        self._lane = 0
+
+    def for_lane(self, lane: int, report: Report) -> RabbitBroker:
+        """Return the broker with the memory of one lane; what is learned of it and seen there is shared by all."""
+        broker = copy(self)
+        broker._lane, broker._report = lane, report  # noqa: SLF001 - of the same class
+        return broker
 
     @asynccontextmanager
     async def publisher(self) -> AsyncIterator[Publisher]:
         """Connect, make sure of the topology, and give a publisher for the length of the block."""
         async with connect(self._server, name=self._name) as connection:
-            await ensure(connection, self._server, self._flows, self._report)
+            await ensure(connection, self._server, self._flows, self._report, lanes=self._lanes)
             with rabbitmq_errors(str(self._server)):
                 async with asyncio.timeout(self._server.connect_timeout_seconds):
                     sender = await self._sender(connection)
-            if connection.transport is None:
-                raise Unavailable(str(self._server), "the connection broke")
             self._limits.connected()
             yield Publisher(
                 self._server,
                 connection,
-                connection.transport.connection,
                 sender,
                 self._limits,
                 self._watch,
                 source=self._source,
                 report=self._report,
+                lane=self._lane,
             )
 
     async def _sender(self, connection: AbstractConnection) -> _Sender:

@@ -68,7 +68,7 @@ class Presence(Enum):
 
 
 async def ensure(
-    connection: AbstractConnection, server: RabbitServer, flows: Sequence[FlowRoute], report: Report
+    connection: AbstractConnection, server: RabbitServer, flows: Sequence[FlowRoute], report: Report, *, lanes: int = 1
 ) -> None:
     """Make sure, when a process starts, that everything is there; safe to repeat.
 
@@ -80,6 +80,7 @@ async def ensure(
         server: the broker, with the mode.
         flows: in the mode `arguments` all of them; elsewhere those that this process consumes, and none for a relay.
         report: is told what could not be looked at.
+        lanes: how many the relay has.
 
     Raises:
         Misconfigured: something of that name exists with other settings; or it is missing and not ours to declare.
@@ -87,14 +88,14 @@ async def ensure(
         Unavailable: the broker went away.
     """
     if server.topology is Mode.ARGUMENTS:
-        await declare(connection, str(server), flows)
+        await declare(connection, str(server), flows, lanes=lanes)
         return
     with rabbitmq_errors(str(server)):
         async with asyncio.timeout(_DECLARE_SECONDS):
             await _expect(connection, server, needed(flows), report)
 
 
-async def declare(connection: AbstractConnection, server: str, flows: Sequence[FlowRoute]) -> None:
+async def declare(connection: AbstractConnection, server: str, flows: Sequence[FlowRoute], *, lanes: int = 1) -> None:
     """Declare everything with arguments, so that a fresh broker is safe at once; safe to repeat.
 
     Raises:
@@ -107,7 +108,7 @@ async def declare(connection: AbstractConnection, server: str, flows: Sequence[F
             channel = await open_channel(connection, server)
             for exchange in exchanges():
                 await declare_exchange(channel, exchange, Mode.ARGUMENTS)
-            for queue in queues(flows):
+            for queue in queues(flows, lanes):
                 await declare_queue(channel, queue, Mode.ARGUMENTS)
             await channel.close()
 

@@ -178,21 +178,25 @@ class _Leader:
                 # A partition is passed, also while nothing is published; its retention waits for the saved cursor.
                 self._floor = batch.floor
                 self._is_worth_saving = True
-            if batch.is_empty():
+            if batch.is_empty() or not await self._publish(batch, stop, pulse):
                 self._cursor = self._cursor.finished()
                 self._report(CaughtUp(self._stream))
-                if self._settings.is_draining:
+                if self._settings.is_draining and batch.is_empty():
                     await self._look()
                     break
                 await self._do_what_is_due(pulse)
                 await stop.pause(pause_seconds)
                 pause_seconds = min(pause_seconds * 2, self._settings.poll_idle_seconds)
             else:
-                await self._publish(batch, stop, pulse)
                 pause_seconds = self._settings.poll_busy_seconds
 
-    async def _publish(self, batch: Batch, stop: Stop, pulse: Pulse) -> None:
-        """Publish one batch; the next page is read while the last ones are being confirmed."""
+    async def _publish(self, batch: Batch, stop: Stop, pulse: Pulse) -> bool:
+        """Publish one batch; the next page is read while the last ones are being confirmed.
+
+        Returns:
+            False when the whole batch has no event of this lane: other lanes' are in it.
+        """
+        has_events = False
         after = batch.start(self._cursor.position)
         is_complete = False
         under_way = self._under_way
@@ -202,14 +206,21 @@ class _Leader:
                 page = await self._session.read_page(self._cursor, batch, after)
                 if len(under_way) == _PAGES_UNDER_WAY:
                     await self._pass_first(pulse)
-                if page.events:
+                has_events = has_events or bool(page.events)
+                if page.events or page.reach is not None:
                     after = page.last_sequence()
                     under_way.append((page, group.create_task(self._send(page))))
                 is_complete = page.is_last(self._settings.limits)
             while under_way:
                 await self._pass_first(pulse)
-        if is_complete:
-            self._cursor = self._cursor.finished()
+        if not is_complete:
+            return True
+        if not has_events:
+            # Nothing else would keep the cursor of a lane without events near the others'.
+            self._is_worth_saving = True
+            return False
+        self._cursor = self._cursor.finished()
+        return True
 
     async def _send(self, page: Page) -> _Sent:
         """Send a page and return when all of it is confirmed."""
@@ -232,15 +243,16 @@ class _Leader:
         self._under_way.popleft()
         self._cursor = self._cursor.advanced(page.last_sequence())
         self._is_worth_saving = True
-        self._report(
-            PagePublished(
-                self._stream,
-                len(page.events) - len(sent.refused),
-                page.last_sequence(),
-                page.oldest_age_seconds,
-                sent.confirm_seconds,
+        if page.events:
+            self._report(
+                PagePublished(
+                    self._stream,
+                    len(page.events) - len(sent.refused),
+                    page.last_sequence(),
+                    page.oldest_age_seconds,
+                    sent.confirm_seconds,
+                )
             )
-        )
         await self._do_what_is_due(pulse)
 
     async def _do_what_is_due(self, pulse: Pulse) -> None:

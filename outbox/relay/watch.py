@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from outbox.model.cursor import Observation
@@ -27,12 +27,10 @@ from outbox.supervisor import Pulse, Stop
 
 
 class _Session(Protocol):
-    async def observe(self) -> Observation: ...
+    async def observe(self, stream: str) -> Observation: ...
 
 
 class _Store(Protocol):
-    @property
-    def stream(self) -> str: ...
     def session(self) -> AbstractAsyncContextManager[_Session]: ...
 
 
@@ -61,84 +59,99 @@ class Standing:
         return now_seconds - self.since_seconds
 
 
+@dataclass(slots=True)
+class Watched:
+    """A stream or one of its lanes, and what is known of its relay in this process.
+
+    ``services``: while one of these waits, nothing can move; ``reconnect`` makes the relay begin anew.
+    """
+
+    stream: str
+    services: Sequence[str]
+    reconnect: Callable[[], None]
+    is_stalled: bool = False
+    is_blocked: bool = False
+    excused_until: float = -math.inf
+    standing: Standing = field(default_factory=Standing)
+
+    def is_excused(self) -> bool:
+        """Say whether it is known and told already why nothing moves."""
+        return self.is_blocked or time.monotonic() < self.excused_until
+
+
 class Watch:
-    """A supervised service beside the relay, and a listener to what the relay tells.
+    """A supervised service beside the relays, and a listener to what they tell.
 
     Args:
         store: opens its sessions.
         settings: how often it looks and when it speaks.
-        relay: the name of the relay's service.
-        reconnect: makes that relay begin anew.
+        watched: what it looks at, each by itself: a lane that moves hides none that does not.
         report: takes what was seen.
     """
 
-    def __init__(
-        self,
-        store: _Store,
-        settings: WatchSettings,
-        *,
-        relay: str,
-        reconnect: Callable[[], None],
-        report: Report,
-    ) -> None:
+    def __init__(self, store: _Store, settings: WatchSettings, watched: Sequence[Watched], report: Report) -> None:
         self._store = store
         self._settings = settings
-        self._relay = relay
-        self._reconnect = reconnect
+        self._watched = watched
         self._report = report
-        self._is_blocked = False
-        self._excused_until = -math.inf
-        self.is_stalled = False
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether anything that it watches stands still without a known reason."""
+        return any(one.is_stalled for one in self._watched)
 
     def hear(self, event: Lifecycle) -> None:
         """Note what is known and told already: why nothing moves needs no alarm of ours."""
-        match event:
-            case PublishingBlocked():
-                self._is_blocked = True
-            case PublishingUnblocked():
-                self._is_blocked = False
-                self._excuse(0.0)
-            case ServiceWaiting() if event.service == self._relay:
-                self._is_blocked = False
-                self._excuse(event.pause_seconds)
-            case _:
-                pass
+        for one in self._watched:
+            match event:
+                case PublishingBlocked() if event.stream in (None, one.stream):
+                    one.is_blocked = True
+                case PublishingUnblocked() if event.stream in (None, one.stream):
+                    one.is_blocked = False
+                    self._excuse(one, 0.0)
+                case ServiceWaiting() if event.service in one.services:
+                    one.is_blocked = False
+                    self._excuse(one, event.pause_seconds)
+                case _:
+                    pass
 
     async def run(self, stop: Stop, pulse: Pulse) -> None:
         """Look until stopped.
 
         Raises:
             Unavailable: the database is away.
+            SettingsOutdated: the number of lanes was changed.
         """
-        standing = Standing()
+        for one in self._watched:
+            one.standing = Standing()
         async with self._store.session() as session:
             while not stop.is_set():
-                observation = await session.observe()
-                pulse.establish()
-                self._report(
-                    StreamObserved(
-                        self._store.stream,
-                        observation.is_waiting,
-                        observation.oldest_age_seconds,
-                        observation.holder_pid,
-                        observation.holder_transactions,
-                        observation.holder_age_seconds,
-                    )
-                )
-                still_seconds = standing.see(observation, time.monotonic(), is_excused=self._is_excused())
-                if still_seconds >= self._settings.stalled_after_seconds:
-                    self.is_stalled = True
-                    self._report(Stalled(self._store.stream, still_seconds, observation.oldest_age_seconds))
-                    self._reconnect()
-                    # Told again only after as long a time, should beginning anew not help.
-                    standing.since_seconds = time.monotonic()
-                elif standing.has_moved:
-                    self.is_stalled = False
+                for one in self._watched:
+                    self._judge(one, await session.observe(one.stream))
+                    pulse.establish()
                 await stop.pause(self._settings.every_seconds)
 
-    def _is_excused(self) -> bool:
-        return self._is_blocked or time.monotonic() < self._excused_until
+    def _judge(self, one: Watched, observation: Observation) -> None:
+        self._report(
+            StreamObserved(
+                one.stream,
+                observation.is_waiting,
+                observation.oldest_age_seconds,
+                observation.holder_pid,
+                observation.holder_transactions,
+                observation.holder_age_seconds,
+            )
+        )
+        still_seconds = one.standing.see(observation, time.monotonic(), is_excused=one.is_excused())
+        if still_seconds >= self._settings.stalled_after_seconds:
+            one.is_stalled = True
+            self._report(Stalled(one.stream, still_seconds, observation.oldest_age_seconds))
+            one.reconnect()
+            # Told again only after as long a time, should beginning anew not help.
+            one.standing.since_seconds = time.monotonic()
+        elif one.standing.has_moved:
+            one.is_stalled = False
 
-    def _excuse(self, seconds: float) -> None:
+    def _excuse(self, one: Watched, seconds: float) -> None:
         """Give the relay this time, and then as long as events may wait."""
-        self._excused_until = time.monotonic() + seconds + self._settings.stalled_after_seconds
+        one.excused_until = time.monotonic() + seconds + self._settings.stalled_after_seconds

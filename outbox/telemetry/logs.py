@@ -10,7 +10,7 @@ from typing import assert_never
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
-from outbox.model import guard_events
+from outbox.model import guard_events, lane_events
 from outbox.model import lifecycle as happened
 from outbox.model.lifecycle import Lifecycle
 
@@ -54,7 +54,7 @@ class LifecycleLog:
 
     def __init__(self, program: str) -> None:
         self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(program=program)
-        self._is_caught_up = False
+        self._caught_up: set[str] = set()
         self._unrouted = 0
 
     def __call__(self, event: Lifecycle) -> None:
@@ -62,12 +62,12 @@ class LifecycleLog:
         match event:
             case happened.CaughtUp(stream):
                 # Idle polling says so many times a second; the news is that a new leader has no backlog any more.
-                if not self._is_caught_up:
+                if stream not in self._caught_up:
                     self._log.info("caught up", stream=stream)
-                self._is_caught_up = True
+                self._caught_up.add(stream)
                 return
-            case happened.LeadTaken():
-                self._is_caught_up = False
+            case happened.LeadTaken(stream):
+                self._caught_up.discard(stream)
             case happened.UnroutedSeen(messages):
                 if messages == self._unrouted:
                     return
@@ -131,10 +131,15 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
                 )
             else:
                 log.info("nothing is waiting in outbox.unrouted any more", messages=messages, arrived=arrived)
-        case happened.PublishingBlocked(broker):
-            log.error("the broker takes nothing, it is out of memory or disk", broker=broker)
-        case happened.PublishingUnblocked(broker, blocked_seconds):
-            log.info("the broker takes messages again", broker=broker, blocked_seconds=round(blocked_seconds, 1))
+        case lane_events.LanesShared(stream, held, lanes, processes):
+            log.info("lanes shared", stream=stream, held=list(held), lanes=lanes, processes=processes)
+        case lane_events.LeadGivenUp(stream):
+            log.info("lead given up", stream=stream)
+        case happened.PublishingBlocked(broker, stream):
+            log.error("the broker takes nothing, it is out of memory or disk", broker=broker, stream=stream)
+        case happened.PublishingUnblocked(broker, blocked_seconds, stream):
+            seconds = round(blocked_seconds, 1)
+            log.info("the broker takes messages again", broker=broker, stream=stream, blocked_seconds=seconds)
         case happened.PublishingRefused(broker, reason):
             log.warning("the broker refused a message", broker=broker, reason=reason)
         case happened.SendingAgain(stream, events):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from outbox.model import lane_events
 from outbox.model import lifecycle as happened
 from outbox.model.delivery import State
+from outbox.model.lanes import KEEPER, Lane
 from outbox.model.lifecycle import Lifecycle
 from outbox.model.outcome import OUTCOME_NAMES
-from outbox.telemetry.relay_metrics import RELAY_SERVICE, RelayMetrics
+from outbox.telemetry.relay_metrics import RelayMetrics
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -22,16 +24,17 @@ class Metrics:
     """The metrics of one process.
 
     Args:
-        stream: the outbox stream, or None when this process runs no relay.
+        lanes: what this process may lead; none when it runs no relay.
         flows: the flows this process consumes; every label exists from the start, at zero.
     """
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, *, stream: str | None, flows: Iterable[str]) -> None:
+    def __init__(self, *, lanes: Sequence[Lane], flows: Iterable[str]) -> None:
         registry = self._registry = CollectorRegistry()
-        self._stream = stream
-        self._unpublished = _OldestUnpublished()
+        self._relay_lanes = lanes
+        self._leading: set[str] = set()
+        self._unpublished = {lane.stream: _OldestUnpublished() for lane in lanes}
         Gauge("outbox_build_info", "Version of the program.", ["version"], registry=registry).labels(
             version("outbox-sidecar")
         ).set(1)
@@ -92,9 +95,9 @@ class Metrics:
             "outbox_service_waits", "How often a service could not work and was started again.", ["service"],
             registry=registry,
         )  # fmt: skip
-        self._relay = None if stream is None else RelayMetrics(registry, stream)
-        if stream is not None:
-            oldest.labels(stream).set_function(self._unpublished.age_seconds)
+        self._relay = RelayMetrics(registry, lanes) if lanes else None
+        for stream, unpublished in self._unpublished.items():
+            oldest.labels(stream).set_function(unpublished.age_seconds)
             for metric in (self._leader, self._published, self._rejected, self._confirm):
                 metric.labels(stream)
         for flow in flows:
@@ -116,15 +119,17 @@ class Metrics:
         match event:
             case happened.LeadTaken():
                 self._leader.labels(event.stream).set(1)
-            case happened.StandingBy():
+                self._leading.add(event.stream)
+            case happened.StandingBy() | lane_events.LeadGivenUp():
                 self._leader.labels(event.stream).set(0)
-                self._unpublished.is_leading = False
+                self._leading.discard(event.stream)
+                self._unpublished[event.stream].is_leading = False
             case happened.PagePublished():
                 self._published.labels(event.stream).inc(event.events)
                 self._confirm.labels(event.stream).observe(event.confirm_seconds)
-                self._unpublished.at_least(event.oldest_age_seconds)
+                self._unpublished[event.stream].at_least(event.oldest_age_seconds)
             case happened.CaughtUp():
-                self._unpublished.none()
+                self._unpublished[event.stream].none()
             case happened.EventRejected():
                 self._rejected.labels(event.stream).inc()
             case happened.Unrouted():
@@ -156,10 +161,15 @@ class Metrics:
                 self._waits.labels(event.service)
             case happened.ServiceWaiting():
                 self._waits.labels(event.service).inc()
-                if event.service == RELAY_SERVICE and self._stream is not None:
-                    # Its session is gone, and with it the lead.
-                    self._leader.labels(self._stream).set(0)
-                    self._unpublished.lost()
+                for lane in self._relay_lanes:
+                    if event.service == lane.service:
+                        # Its session is gone, and with it the lead.
+                        self._leader.labels(lane.stream).set(0)
+                        self._leading.discard(lane.stream)
+                        self._unpublished[lane.stream].lost()
+                    elif event.service == KEEPER and lane.stream not in self._leading:
+                        # Nobody can tell whether another process leads it.
+                        self._unpublished[lane.stream].lost()
             case _:
                 pass
 

@@ -26,7 +26,7 @@ begin
     -- written as blocked just after its predecessor ended, and nobody would ever wake it.
     perform from inbox.lane l
       where l.flow = wanted_flow
-        and l.lane in (select inbox.lane_of(i.key, i.sequence, lanes) from unnest(keys, sequences) i(key, sequence))
+        and l.lane in (select outbox.lane_of(i.key, i.sequence, lanes)::smallint from unnest(keys, sequences) i(key, sequence))
       order by l.lane
         for update;
 
@@ -84,7 +84,7 @@ begin
         insert into inbox.delivery (flow, message_id, sequence, type, version, key, lane, copies, state,
                                     due_at, settled_at, reason, reason_class)
         select wanted_flow, j.message_id, j.sequence, j.type, j.version, j.key,
-               inbox.lane_of(j.key, j.sequence, lanes), j.copies, j.state,
+               outbox.lane_of(j.key, j.sequence, lanes)::smallint, j.copies, j.state,
                case when j.state = 'ready' then now() end,
                case when j.state = 'dead' then now() end,
                case when j.refusal is not null then j.refusal

@@ -15,7 +15,8 @@ set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
-    settled bigint := (select c.settled_epoch from outbox.cursor c where c.stream = wanted_stream);
+    settled bigint := (
+        select max(c.settled_epoch) from outbox.cursor c where wanted_stream in (c.stream, split_part(c.stream, ':', 1)));
     newest  bigint := (select max(p.number) from outbox.partition p);
     -- By hand, older events may have been removed as well.
     oldest  bigint := (select e.id from outbox.event e order by e.id limit 1);

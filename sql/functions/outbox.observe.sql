@@ -16,6 +16,9 @@ begin
     if pg_is_in_recovery() then
         raise exception 'this server is a hot standby' using errcode = 'OB003', hint = 'point postgres.url at the primary';
     end if;
+    if not exists (select from outbox.cursor c where c.stream = wanted_stream) then
+        perform outbox.no_such_stream(wanted_stream);
+    end if;
     return query
         -- Not the epoch: who takes the lead again and again moves nothing.
         select c.previous || ' ' || coalesce(c.current::text, '') || ' ' || c.position,
@@ -36,6 +39,6 @@ begin
 end
 $$;
 comment on function outbox.observe is
-    'What a watchdog must know of a stream, apart from the relay''s own words: the saved cursor as one text (it changes whenever anything is published), whether committed events wait behind it and how old the oldest is, and which session holds the oldest transaction or snapshot (it keeps dead rows of the whole database alive; it does not hold up the relay). Constant cost.';
+    'What a watchdog must know of a stream, apart from the relay''s own words: the saved cursor as one text (it changes whenever anything is published), whether committed events wait behind it and how old the oldest is, and which session holds the oldest transaction or snapshot (it keeps dead rows of the whole database alive; it does not hold up the relay). Constant cost. OB011: the outbox has another number of lanes.';
 revoke all on function outbox.observe from public;
 grant execute on function outbox.observe to outbox_relay;

@@ -23,7 +23,14 @@ begin
     if pg_is_in_recovery() then
         raise exception 'this server is a hot standby' using errcode = 'OB003';
     end if;
-    select c.* into saved from outbox.cursor c where c.stream = wanted_stream;
+    -- Of several lanes the one that has most to explain; what they have not passed is summed up.
+    select c.* into saved
+      from outbox.cursor c
+     where split_part(c.stream, ':', 1) = wanted_stream
+     order by (c.system_identifier <> (select s.system_identifier from pg_control_system() s)) desc nulls last,
+              (c.timeline <> left(pg_walfile_name(pg_current_wal_lsn()), 8)) desc nulls last,
+              greatest(pg_snapshot_xmax(c.previous), pg_snapshot_xmax(c.current)) desc, c.lane
+     limit 1;
     if not found then
         raise exception 'there is no stream %', wanted_stream
             using errcode = 'OB004', hint = 'run "outbox migrate"';

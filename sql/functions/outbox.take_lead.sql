@@ -24,8 +24,7 @@ begin
     end if;
     select c.* into saved from outbox.cursor c where c.stream = wanted_stream for update;
     if not found then
-        raise exception 'there is no stream %', wanted_stream
-            using errcode = 'OB004', hint = 'run "outbox migrate"';
+        perform outbox.no_such_stream(wanted_stream);
     end if;
 
     here := (select s.system_identifier from pg_control_system() s);
@@ -75,6 +74,6 @@ begin
 end
 $$;
 comment on function outbox.take_lead is
-    'Raises the epoch of a stream and returns its cursor. To be called by try_lead, which decides who may; nothing may be published before verify_lead. OB002: the cursor does not belong to this server; the hint says what is uncertain. OB003: a standby. OB004: no such stream. Touches outbox.cursor (one row).';
+    'Raises the epoch of a stream and returns its cursor. To be called by try_lead, which decides who may; nothing may be published before verify_lead. OB002: the cursor does not belong to this server; the hint says what is uncertain. OB003: a standby. OB004: no such stream. OB011: another number of lanes. Touches outbox.cursor (one row).';
 revoke all on function outbox.take_lead from public;
 grant execute on function outbox.take_lead to outbox_relay;

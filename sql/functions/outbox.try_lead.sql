@@ -11,6 +11,9 @@ begin
     select c.epoch, c.leased_until < clock_timestamp() as is_silent into seen
       from outbox.cursor c where c.stream = wanted_stream;
     if found then
+        if not outbox.is_open_for_lead(wanted_stream, lock_class) then
+            return;
+        end if;
         -- Free as soon as the leader's session ends, and again after a failover: locks are not replicated.
         is_gone := pg_try_advisory_lock(lock_class, outbox.lead_key(wanted_stream, seen.epoch));
         if not is_gone and not seen.is_silent then
@@ -38,6 +41,6 @@ begin
 end
 $$;
 comment on function outbox.try_lead is
-    'Takes the lead of a stream when its leader''s session is gone (the advisory lock of its epoch is free) or its lease has run out (it is frozen, or cut off), and holds the lock of the new epoch for as long as this session lives. No row: another relay leads. Errors as take_lead. A poll by a standby writes nothing.';
+    'Takes the lead of a stream when its leader''s session is gone (the advisory lock of its epoch is free) or its lease has run out (it is frozen, or cut off), and nobody leads any more who did before the number of lanes was changed; holds the lock of the new epoch for as long as this session lives. No row: another relay leads. Errors as take_lead. A poll by a standby writes nothing.';
 revoke all on function outbox.try_lead from public;
 grant execute on function outbox.try_lead to outbox_relay;

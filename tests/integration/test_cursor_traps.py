@@ -9,6 +9,7 @@ import pytest
 
 from outbox.model.cursor import Cursor, PageLimits
 from outbox.model.errors import LeaseLost, Misconfigured
+from outbox.model.lanes import Lane
 from outbox.postgres.outbox_store import OutboxStore
 from tests.kit.database import Database
 
@@ -131,7 +132,7 @@ async def test_a_page_ends_at_its_bytes_and_always_holds_one_event(database: Dat
 
 
 async def test_a_missing_stream_is_a_clear_error(database: Database) -> None:
-    async with OutboxStore(database.server, LIMITS, stream="outbox.other").session() as session:
+    async with OutboxStore(database.server, LIMITS, lane=Lane("outbox.other")).session() as session:
         with pytest.raises(Misconfigured, match=r"there is no stream outbox\.other"):
             await session.try_lead()
 

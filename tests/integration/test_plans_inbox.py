@@ -18,7 +18,7 @@ async def test_one_poison_key_with_many_behind_it_costs_the_others_nothing(datab
         await connection.execute("alter table inbox.delivery set (autovacuum_enabled = off)")
         await connection.execute(
             "insert into inbox.delivery (flow, message_id, sequence, type, version, key, lane, state)"
-            " select $1::text, 'm' || n, n, 't', 1, 'poison', inbox.lane_of('poison', n, 4), 'blocked'"
+            " select $1::text, 'm' || n, n, 't', 1, 'poison', outbox.lane_of('poison', n, 4), 'blocked'"
             " from generate_series(2, $2::int) n",
             FLOW,
             _ROWS,
@@ -26,7 +26,7 @@ async def test_one_poison_key_with_many_behind_it_costs_the_others_nothing(datab
         await connection.execute(
             "insert into inbox.delivery (flow, message_id, sequence, type, version, key, lane, state, settled_at,"
             " reason, reason_class) values"
-            " ($1, 'm1', 1, 't', 1, 'poison', inbox.lane_of('poison', 1, 4), 'dead', now(), 'never', 'rejected')",
+            " ($1, 'm1', 1, 't', 1, 'poison', outbox.lane_of('poison', 1, 4), 'dead', now(), 'never', 'rejected')",
             FLOW,
         )
         accept = (

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from outbox.model.lanes import lanes_of
 from outbox.model.lifecycle import (
     Accepted,
     AttemptEnded,
@@ -90,7 +91,7 @@ def test_every_event_is_taken_in_every_style_and_counted(
     capsys: pytest.CaptureFixture[str], kind: type[Lifecycle], style: str
 ) -> None:
     logs.configure(style=style, level="debug")
-    metrics = Metrics(stream="text", flows=["text"])
+    metrics = Metrics(lanes=lanes_of("text", 1), flows=["text"])
 
     LifecycleLog("outbox-test")(example(kind))
     metrics(example(kind))
@@ -143,7 +144,7 @@ def samples(metrics: Metrics) -> dict[str, float]:
 
 
 def test_every_series_exists_at_zero_from_the_start() -> None:
-    found = samples(Metrics(stream=STREAM, flows=[FLOW]))
+    found = samples(Metrics(lanes=lanes_of(STREAM, 1), flows=[FLOW]))
 
     expected = [
         f'outbox_relay_is_leader{{stream="{STREAM}"}}',
@@ -169,7 +170,7 @@ def test_every_series_exists_at_zero_from_the_start() -> None:
 
 
 def test_events_move_the_series_that_operations_watch() -> None:
-    metrics = Metrics(stream=STREAM, flows=[FLOW])
+    metrics = Metrics(lanes=lanes_of(STREAM, 1), flows=[FLOW])
     for event in (
         PagePublished(STREAM, 200, 200, 1.5, 0.01),
         EventRejected(STREAM, "m", 1, "too large"),
@@ -213,7 +214,7 @@ AGE = f'outbox_oldest_unpublished_age_seconds{{stream="{STREAM}"}}'
 
 
 def test_a_relay_that_cannot_work_does_not_lead() -> None:
-    metrics = Metrics(stream=STREAM, flows=[])
+    metrics = Metrics(lanes=lanes_of(STREAM, 1), flows=[])
     metrics(ServiceStarted("relay"))
     assert samples(metrics)['outbox_service_waits_total{service="relay"}'] == 0
 
@@ -225,7 +226,7 @@ def test_a_relay_that_cannot_work_does_not_lead() -> None:
 
 
 def test_the_age_of_the_oldest_event_is_unknown_to_a_standby_and_grows_for_a_leader_that_cannot_work() -> None:
-    metrics = Metrics(stream=STREAM, flows=[])
+    metrics = Metrics(lanes=lanes_of(STREAM, 1), flows=[])
     assert math.isnan(samples(metrics)[AGE])
 
     metrics(ServiceWaiting("relay", "away", 0.5, needs_a_person=False))
@@ -245,7 +246,7 @@ def test_the_age_of_the_oldest_event_is_unknown_to_a_standby_and_grows_for_a_lea
 def test_what_waits_unrouted_is_told_when_it_changes_and_unknown_to_who_does_not_lead(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    log, metrics = json_log(), Metrics(stream=STREAM, flows=[])
+    log, metrics = json_log(), Metrics(lanes=lanes_of(STREAM, 1), flows=[])
     assert math.isnan(samples(metrics)["outbox_unrouted_messages"])
     for messages in (0, 3, 3, 0):
         log(UnroutedSeen(messages, 0))

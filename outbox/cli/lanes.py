@@ -1,0 +1,116 @@
+"""The verbs of the lanes: ``lanes`` shows, ``lanes set`` changes how many there are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from outbox.app import STREAM, postgres_server, rabbit_server, routes
+from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
+from outbox.config.settings import Settings
+from outbox.model.lanes import MAX_LANES
+from outbox.model.lanes_plan import LanesPlan, LanesSet, consequences
+from outbox.postgres.lanes import SharingProcess, lanes_session
+from outbox.postgres.status import LaneStatus, read_status
+from outbox.rabbitmq.witness import hand_over
+
+_LANES = """\
+Show the lanes of the relay: who leads each, how far it is published, and which processes share them.
+
+Examples: outbox lanes · outbox lanes --json · outbox lanes set 4 --dry-run
+"""
+_SET = """\
+Spread the keys over another number of lanes, each with a cursor and a leader of its own.
+
+Best with the relays stopped: stop them, set, give them the new relay.lanes, start them. Relays that run stop publishing
+within seconds and end with a message. Nothing is lost; what is published again has the same message ids. Killed
+anywhere, it has happened as a whole or not at all.
+
+Examples: outbox lanes set 4 --dry-run · outbox lanes set 4
+"""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs."""
+    group = typer.Typer(help=_LANES)
+    group.callback(invoke_without_command=True)(_show)
+    group.command("set", help=_SET)(_set)
+    app.add_typer(group, name="lanes")
+
+
+def _show(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    server = postgres_server(settings_of(config), name="outbox-lanes")
+
+    async def work() -> tuple[list[LaneStatus], list[SharingProcess]]:
+        _, lanes, _ = await read_status(server, STREAM)
+        async with lanes_session(server, STREAM) as session:
+            return lanes, await session.processes()
+
+    lanes, processes = run(work)
+    if as_json:
+        output.print_json(
+            data={"lanes": [asdict(lane) for lane in lanes], "processes": [asdict(process) for process in processes]}
+        )
+        return
+    table = Table("lane", "leader", "epoch", "waiting", "published up to", title=f"{len(lanes)} lane(s)")
+    for lane in lanes:
+        table.add_row(
+            lane.stream,
+            escape(lane.leader) if lane.leader is not None else "[red]none[/]",
+            str(lane.epoch),
+            str(lane.waiting),
+            escape(lane.previous if not lane.position else f"{lane.previous}, in a batch up to {lane.position}"),
+        )
+    output.print(table)
+    for process in processes:
+        more = "" if process.takes_more else ", takes no more for now"
+        output.print(f"{escape(process.name)} holds {process.lanes_held} of them{more}", soft_wrap=True)
+
+
+def _set(
+    number: Annotated[int, typer.Argument(metavar="N", help="How many lanes.", min=1, max=MAX_LANES)],
+    config: ConfigOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would happen, and change nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    settings = settings_of(config)
+
+    def tell(plan: LanesPlan) -> None:
+        if not as_json:
+            for sentence in consequences(plan):
+                output.print(sentence, soft_wrap=True)
+
+    async def work() -> tuple[LanesPlan, LanesSet | None]:
+        async with lanes_session(postgres_server(settings, name="outbox-lanes"), STREAM) as session:
+            plan = await session.plan(number)
+            tell(plan)
+            if dry_run or not plan.is_a_change():
+                return plan, None
+            origin, lanes_before = await session.origin()
+            if origin is not None:
+                await _hand_over(settings, origin, lanes_before, number)
+            return plan, await session.set(number)
+
+    plan, done = run(work)
+    if as_json:
+        output.print_json(
+            data={"is_dry_run": dry_run, "plan": asdict(plan), "set": None if done is None else asdict(done)}
+        )
+    elif done is not None:
+        wait = f", which may take {done.opens_in_seconds:.0f} s" if done.opens_in_seconds > 1 else ""
+        output.print(f"done, epoch {done.epoch}: the new lanes are led as soon as the old leaders are gone{wait}")
+    elif plan.is_a_change():
+        output.print("next step: the same without --dry-run")
+
+
+async def _hand_over(settings: Settings, origin: str, lanes_before: int, lanes_after: int) -> None:
+    """What the broker remembers goes to the new lanes before there are any: a loss meanwhile is seen by all of them."""
+    await hand_over(
+        rabbit_server(settings), routes(settings), origin, lanes_before=lanes_before, lanes_after=lanes_after
+    )
