@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from outbox.model.cursor import Cursor, Lead, PageLimits
+from outbox.model.lanes import ONLY_LANE, Lane
 from outbox.model.partitions import Partition, PartitionStep, Retention
 from outbox.postgres.outbox_store import OutboxSession, OutboxStore
 from outbox.postgres.partition_store import PartitionStore
@@ -86,7 +87,7 @@ class Reader:
         while True:
             page = await self.session.read_page(self.cursor, batch, after)
             ids += [event.sequence for event in page.events]
-            if page.events:
+            if page.events or page.reach is not None:
                 after = page.last_sequence()
             if page.is_last(self.limits):
                 break
@@ -114,9 +115,9 @@ async def publish_until_passed(database: Database, partition: str = "event_p0") 
 
 
 @asynccontextmanager
-async def reading(database: Database, *, page_events: int = 100) -> AsyncIterator[Reader]:
+async def reading(database: Database, *, page_events: int = 100, lane: Lane = ONLY_LANE) -> AsyncIterator[Reader]:
     limits = PageLimits(page_events, 1 << 20, 1 << 20)
-    async with OutboxStore(database.server, limits).session() as session:
+    async with OutboxStore(database.server, limits, lane=lane).session() as session:
         lead = await session.try_lead()
         assert lead is not None
         yield Reader(session, lead, lead.cursor, limits)
