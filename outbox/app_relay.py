@@ -86,7 +86,7 @@ class RelayPart:
             self._report(event)
 
         return Relay(
-            self._outbox(lane, "outbox-relay"),
+            self._outbox(lane, f"outbox-{lane.service}"),
             self._broker.for_lane(lane.number, report),
             RelaySettings(
                 limits=self._settings.page_limits(),

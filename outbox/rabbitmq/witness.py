@@ -139,8 +139,11 @@ async def hand_over(
     async with connect(server, name="outbox-lanes") as connection:
         if server.topology is Mode.ARGUMENTS:
             await declare(connection, str(server), flows, lanes=max(lanes_before, lanes_after))
+        if known is None:
+            # Not an empty memory: it would say that nothing was published.
+            return
         for lane in range(lanes_after):
-            await _tell(connection, server, witness_queue(lane), (known or Witness()).to_json(origin))
+            await _tell(connection, server, witness_queue(lane), known.to_json(origin))
 
 
 async def _tell(connection: AbstractConnection, server: RabbitServer, queue: str, body: bytes) -> None:
