@@ -19,8 +19,8 @@ from outbox.relay.watch import Watch, Watched, WatchSettings
 from outbox.supervisor import Service
 from outbox.wiring import STREAM, direct_server, lanes, postgres_server, rabbit_server, retention, routes_of
 
-# How long a lane rests here that could not be led, while others may try.
-_LANE_REST = Backoff(first_seconds=20.0, max_seconds=300.0)
+# How long a lane rests here that could not be led, in looks: several times what the others need to take it.
+_REST_LOOKS, _LONGEST_REST_LOOKS = 20, 300
 
 
 class RelayPart:
@@ -60,7 +60,8 @@ class RelayPart:
 
     def _shared(self, relays: dict[Lane, Relay]) -> list[Service]:
         settings = self._settings.relay
-        of_lanes = [LaneRelay(lane, relay, self._report, rest=_LANE_REST) for lane, relay in relays.items()]
+        rest = Backoff(_REST_LOOKS * settings.standby_poll, _LONGEST_REST_LOOKS * settings.standby_poll)
+        of_lanes = [LaneRelay(lane, relay, self._report, rest=rest) for lane, relay in relays.items()]
         keeper = LaneKeeper(
             LaneStore(
                 direct_server(self._settings, name="outbox-lanes"),

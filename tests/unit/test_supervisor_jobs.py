@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from outbox.model.errors import ExitCode
+import pytest
+
+from outbox.model.errors import ExitCode, SettingsOutdated
 from outbox.supervisor import Pulse, Service, Stop, Supervisor
 
 
@@ -17,6 +19,29 @@ async def _until_stopped(stop: Stop, _pulse: Pulse) -> None:
 async def test_a_job_that_came_to_its_end_is_ok() -> None:
     services = [Service("relay", _finished, ends_process=True), Service("http", _until_stopped)]
     assert await Supervisor(services, grace_seconds=5, report=lambda _: None).run() is ExitCode.OK
+
+
+async def test_several_jobs_are_done_when_the_last_of_them_is() -> None:
+    has_ended = False
+
+    async def _later(stop: Stop, _pulse: Pulse) -> None:
+        nonlocal has_ended
+        await stop.pause(0.05)
+        has_ended = not stop.is_set()
+
+    services = [Service("one", _finished, ends_process=True), Service("two", _later, ends_process=True)]
+    assert await Supervisor(services, grace_seconds=5, report=lambda _: None).run() is ExitCode.OK
+    assert has_ended, "the end of one job has stopped another"
+
+
+async def test_settings_that_hold_no_longer_end_a_process_that_was_well() -> None:
+    async def _outdated(_stop: Stop, pulse: Pulse) -> None:
+        pulse.establish()
+        raise SettingsOutdated("the outbox has 4 lanes", "set the number")
+
+    services = [Service("relay", _outdated), Service("http", _until_stopped)]
+    with pytest.raises(SettingsOutdated, match="set the number"):
+        await Supervisor(services, grace_seconds=5, report=lambda _: None).run()
 
 
 async def test_a_job_that_was_stopped_before_its_end_is_not_called_done() -> None:
