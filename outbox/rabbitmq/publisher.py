@@ -247,9 +247,11 @@ class RabbitBroker:
         self._lane = 0
 
     def for_lane(self, lane: int, report: Report) -> RabbitBroker:
-        """Return the broker with the memory of one lane; what is learned of it and seen there is shared by all."""
+        """Return the broker with the memory of one lane; what waits in outbox.unrouted is seen for all of them."""
         broker = copy(self)
-        broker._lane, broker._report = lane, report  # noqa: SLF001 - of the same class
+        # The limits go with the connections, of which each lane has its own.
+        limits = SizeLimits(has_claim_check=self._limits.has_claim_check)
+        broker._lane, broker._report, broker._limits = lane, report, limits  # noqa: SLF001 - of the same class
         return broker
 
     @asynccontextmanager
