@@ -142,8 +142,10 @@ async def hand_over(
         if known is None:
             # Not an empty memory: it would say that nothing was published.
             return
+        # The newest last: they are what is kept longest.
+        newest_last = Witness(tuple(sorted(known.published, key=lambda event: event.sequence)))
         for lane in range(lanes_after):
-            await _tell(connection, server, witness_queue(lane), known.to_json(origin))
+            await _tell(connection, server, witness_queue(lane), newest_last.to_json(origin))
 
 
 async def _tell(connection: AbstractConnection, server: RabbitServer, queue: str, body: bytes) -> None:
