@@ -46,7 +46,7 @@ class LaneRelay:
         self._is_known_to_be_others = False
         self._failures = 0
         self._rests_until = 0.0
-        self.on_end: Callable[[], None] = _ignore
+        self.on_failure: Callable[[], None] = _ignore
 
     @property
     def is_held(self) -> bool:
@@ -126,7 +126,9 @@ class LaneRelay:
             if self._is_leading:
                 self._is_leading = False
                 self._report(LeadGivenUp(self.lane.stream))
-            self.on_end()
+            if has_failed:
+                # Told at once: who is alone tries again. Where others were faster there is nothing to hurry for.
+                self.on_failure()
 
 
 class Session(Protocol):
@@ -201,7 +203,7 @@ class LaneKeeper:
         self._is_in_doubt = False
         self._told: LanesShared | None = None
         for relay in relays:
-            relay.on_end = self._wake.set
+            relay.on_failure = self._wake.set
 
     def hear(self, event: Lifecycle) -> None:
         """Pass on what a relay tells."""

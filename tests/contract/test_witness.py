@@ -12,14 +12,16 @@ from outbox.model.errors import Misconfigured
 from outbox.model.guard_events import WitnessMissing, WitnessOfAnother
 from outbox.model.lifecycle import Lifecycle
 from outbox.model.witness import Published, Witness
+from outbox.rabbitmq.apply import apply, check
 from outbox.rabbitmq.publisher import Publisher, RabbitBroker
 from outbox.rabbitmq.topology import Mode
-from outbox.rabbitmq.witness import peek
+from outbox.rabbitmq.witness import hand_over, peek
 from tests.kit.broker import Broker
 from tests.kit.topology import Topology
 
 ONE = Witness((Published(1, 7, "a"),))
 TWO = Witness((Published(1, 7, "a"), Published(2, 9, "b")))
+OTHER = Witness((Published(4, 8, "c"),))
 QUEUE = "outbox.witness"
 
 
@@ -46,6 +48,39 @@ async def test_the_last_witness_takes_the_place_of_the_one_before_and_looking_le
         assert await publisher.recall("o") == TWO
         assert await publisher.recall("o") == TWO
     assert await broker.depth(QUEUE) == 1
+
+
+@pytest.mark.parametrize("mode", [Mode.ARGUMENTS, Mode.POLICIES])
+async def test_each_lane_remembers_by_itself_and_hands_over_to_all_when_their_number_changes(
+    broker: Broker, mode: Mode
+) -> None:
+    topology = Topology(broker, mode)
+    if mode is Mode.POLICIES:
+        await apply(topology.server, topology.api, (), lanes=2)
+    lanes = RabbitBroker(topology.server, (), source="/outbox", name="relay", report=lambda _: None, lanes=2)
+    for number, witness in enumerate((ONE, OTHER)):
+        async with lanes.for_lane(number, lambda _: None).publisher() as publisher:
+            assert await publisher.recall("o") is None, "a lane remembers what another has published"
+            await publisher.remember("o", witness)
+    if mode is Mode.POLICIES:
+        with pytest.raises(Misconfigured, match=r"does not have: queue outbox\.witness\.2") as refused:
+            await hand_over(topology.server, (), "o", lanes_before=2, lanes_after=3)
+        assert "relay.lanes" in refused.value.next_step
+        await apply(topology.server, topology.api, (), lanes=3)
+    await hand_over(topology.server, (), "o", lanes_before=2, lanes_after=3)
+    for number in range(3):
+        async with lanes.for_lane(number, lambda _: None).publisher() as publisher:
+            known = await publisher.recall("o")
+            assert known is not None
+            assert set(known.published) == {*ONE.published, *OTHER.published}
+    if mode is Mode.POLICIES:
+        verdict = (await check(topology.server, topology.api, (), lanes=3, max_payload_bytes=1 << 20))[1]
+        assert not verdict.deviations
+
+
+async def test_nothing_that_is_remembered_is_not_handed_over_as_if_nothing_was_published(broker: Broker) -> None:
+    await hand_over(broker.server, (), "o", lanes_before=1, lanes_after=2)
+    assert await peek(broker.server, "o", lanes=2) is None
 
 
 async def test_what_another_outbox_has_left_is_ignored_and_told(broker: Broker) -> None:
