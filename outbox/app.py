@@ -23,7 +23,7 @@ from outbox.model.errors import ExitCode, Misconfigured
 from outbox.model.lifecycle import Lifecycle, Report
 from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.payload_store import PayloadStore
-from outbox.rabbitmq.publisher import RabbitBroker
+from outbox.rabbitmq.publisher import RabbitBroker, Sending
 from outbox.rabbitmq.subscription import RabbitConsumer
 from outbox.supervisor import Service, Supervisor
 from outbox.telemetry.logs import LifecycleLog
@@ -169,8 +169,7 @@ class App:
             source=self._settings.relay.source,
             name=name,
             report=self._report,
-            kind=self._settings.relay.publisher,
-            has_claim_check=self._settings.relay.claim_check.enabled,
+            sending=Sending(self._settings.relay.publisher, channels=1),
             lanes=self._settings.relay.lanes,
         )
 

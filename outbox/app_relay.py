@@ -11,7 +11,7 @@ from outbox.model.lifecycle import Lifecycle, PublishingBlocked, PublishingUnblo
 from outbox.postgres.lane_store import LaneStore
 from outbox.postgres.outbox_store import OutboxStore
 from outbox.postgres.partition_store import PartitionStore
-from outbox.rabbitmq.publisher import RabbitBroker
+from outbox.rabbitmq.publisher import RabbitBroker, Sending
 from outbox.relay.lanes import LaneKeeper, LaneRelay
 from outbox.relay.loop import Relay, RelaySettings
 from outbox.relay.partitions import PartitionKeeper
@@ -37,8 +37,9 @@ class RelayPart:
             source=settings.relay.source,
             name="outbox-relay",
             report=report,
-            kind=settings.relay.publisher,
-            has_claim_check=settings.relay.claim_check.enabled,
+            sending=Sending(
+                settings.relay.publisher, settings.relay.channels, has_claim_check=settings.relay.claim_check.enabled
+            ),
             lanes=settings.relay.lanes,
         )
         relays = {lane: self._relay(lane) for lane in lanes(settings)}

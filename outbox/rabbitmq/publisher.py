@@ -7,19 +7,19 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol
 
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractConnection as AbstractTransport
-from aiormq.channel import Channel
 
 from outbox.model.envelope import Envelope, RefusedEvent, shared_headers
 from outbox.model.errors import PublishNotConfirmed, Unavailable, Unpublishable
 from outbox.model.inbox import DeadLetter
 from outbox.model.lifecycle import PublishingBlocked, PublishingRefused, PublishingUnblocked, Report, Unrouted
 from outbox.model.witness import Witness
-from outbox.rabbitmq.batched import BatchedSender
+from outbox.rabbitmq.batched import BatchedSender, own_channel
 from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
 from outbox.rabbitmq.messages import dead_message, event_message, fitted, rejected_message
@@ -31,6 +31,22 @@ from outbox.rabbitmq.wire import Outgoing, Shared
 from outbox.rabbitmq.witness import BrokerWitness
 
 PublisherKind = Literal["batched", "plain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How messages are sent.
+
+    Args:
+        kind: a page in one write, or each message by the client library's own publish.
+        channels: over how many a page is spread by key; only where it is one write.
+        has_claim_check: whether a payload that is too large for the broker may stay in the outbox.
+    """
+
+    kind: PublisherKind = "batched"
+    channels: int = 4
+    has_claim_check: bool = False
+
 
 # How often a wait for confirms looks whether the broker has blocked this connection, and the time for that look.
 _LOOK_SECONDS = 1.0
@@ -84,7 +100,7 @@ class Publisher:
         self._shared = lru_cache(_TYPES_REMEMBERED)(self._share)
 
     async def publish(self, events: Sequence[Envelope]) -> Sequence[RefusedEvent]:
-        """Send a page in order and return when every message is confirmed and in a queue.
+        """Send a page, each key in order, and return when every message is confirmed and in a queue.
 
         Several calls may be under way; they are sent in the order of the calls.
 
@@ -231,8 +247,7 @@ class RabbitBroker:
         source: str,
         name: str,
         report: Report,
-        kind: PublisherKind = "batched",
-        has_claim_check: bool = False,
+        sending: Sending | None = None,
         lanes: int = 1,
     ) -> None:
         self._server = server
@@ -240,8 +255,8 @@ class RabbitBroker:
         self._source = source
         self._name = name
         self._report = report
-        self._kind = kind
-        self._limits = SizeLimits(has_claim_check=has_claim_check)
+        self._sending = sending if sending is not None else Sending()
+        self._limits = SizeLimits(has_claim_check=self._sending.has_claim_check)
         self._watch = UnroutedWatch(server, report)
         self._lanes = lanes
         self._lane = 0
@@ -250,7 +265,7 @@ class RabbitBroker:
         """Return the broker with the memory of one lane; what waits in outbox.unrouted is seen for all of them."""
         broker = copy(self)
         # The limits go with the connections, of which each lane has its own.
-        limits = SizeLimits(has_claim_check=self._limits.has_claim_check)
+        limits = SizeLimits(has_claim_check=self._sending.has_claim_check)
         broker._lane, broker._report, broker._limits = lane, report, limits  # noqa: SLF001 - of the same class
         return broker
 
@@ -275,12 +290,9 @@ class RabbitBroker:
             )
 
     async def _sender(self, connection: AbstractConnection) -> _Sender:
-        channel = await open_channel(connection, str(self._server), publisher_confirms=True, on_return_raises=True)
+        name = str(self._server)
+        if self._sending.kind == "batched":
+            return BatchedSender(name, [await own_channel(connection, name) for _ in range(self._sending.channels)])
+        channel = await open_channel(connection, name, publisher_confirms=True, on_return_raises=True)
         underlay = await channel.get_underlay_channel()
-        if self._kind == "batched":
-            if not isinstance(underlay, Channel):
-                raise TypeError(f"aio-pika gave {type(underlay)} for a channel")
-            return BatchedSender(str(self._server), underlay)
-        return PlainSender(
-            str(self._server), channel, underlay.number, underlay.connection.connection_tune.frame_max or 0
-        )
+        return PlainSender(name, channel, underlay.number, underlay.connection.connection_tune.frame_max or 0)

@@ -14,12 +14,11 @@ from datetime import datetime
 
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
-from aiormq.channel import Channel
 
 from outbox.model.envelope import KEY, SEQUENCE, HeaderValue
 from outbox.model.unrouted import ParkedType, Redriven, Survey, matches
 from outbox.rabbitmq.alternate import AlternateWitness
-from outbox.rabbitmq.batched import BatchedSender
+from outbox.rabbitmq.batched import BatchedSender, own_channel
 from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
 from outbox.rabbitmq.queue_reader import QueueReader
@@ -84,15 +83,10 @@ class Unrouted:
         """
         with rabbitmq_errors(str(self._server)):
             count = await self.waiting()
-            channel = await open_channel(
-                self._connection, str(self._server), publisher_confirms=True, on_return_raises=True
-            )
-            underlay = await channel.get_underlay_channel()
-            if not isinstance(underlay, Channel):
-                raise TypeError(f"aio-pika gave {type(underlay)} for a channel")
+            channel = await own_channel(self._connection, str(self._server))
             await self._witness.watch()
             reader = await self._reader(_WINDOW)
-            sender = BatchedSender(str(self._server), underlay)
+            sender = BatchedSender(str(self._server), [channel])
             moving = _Pass(self._server, reader, sender, self._witness, pattern, rate_per_s)
             await moving.run(count)
             moving.done.waiting = await self._wait_for(await reader.give_back())

@@ -13,7 +13,7 @@ from outbox.model.envelope import Envelope, RefusedEvent
 from outbox.model.errors import PublishNotConfirmed, Unavailable
 from outbox.model.inbox import DeadLetter
 from outbox.model.lifecycle import Lifecycle, Unrouted
-from outbox.rabbitmq.publisher import Publisher, PublisherKind, RabbitBroker
+from outbox.rabbitmq.publisher import Publisher, PublisherKind, RabbitBroker, Sending
 from outbox.rabbitmq.topology import FlowRoute
 from tests.kit.broker import Broker
 
@@ -47,7 +47,7 @@ def kind(request: pytest.FixtureRequest) -> PublisherKind:
 async def opened(broker: Broker, kind: PublisherKind) -> AsyncIterator[Opened]:
     happened: list[Lifecycle] = []
     async with RabbitBroker(
-        broker.server, FLOWS, source="/erp", name="test", report=happened.append, kind=kind
+        broker.server, FLOWS, source="/erp", name="test", report=happened.append, sending=Sending(kind)
     ).publisher() as it:
         await broker.bind_audit("order.#")
         yield it, happened
@@ -164,7 +164,7 @@ async def test_a_deleted_exchange_is_an_error_and_is_declared_again_by_the_next_
     broker: Broker, kind: PublisherKind
 ) -> None:
     opens: Callable[[], RabbitBroker] = lambda: RabbitBroker(  # noqa: E731 - two of the same
-        broker.server, FLOWS, source="/erp", name="test", report=lambda _: None, kind=kind
+        broker.server, FLOWS, source="/erp", name="test", report=lambda _: None, sending=Sending(kind)
     )
     async with opens().publisher() as publisher:
         async with broker.channel() as channel:

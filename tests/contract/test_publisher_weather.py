@@ -17,7 +17,7 @@ from outbox.model.errors import OutboxError, Unavailable
 from outbox.model.lifecycle import Lifecycle, PublishingBlocked, PublishingUnblocked
 from outbox.model.witness import REMEMBERED_EVENTS, Published, Witness
 from outbox.rabbitmq.connection import RabbitServer
-from outbox.rabbitmq.publisher import Publisher, PublisherKind, RabbitBroker
+from outbox.rabbitmq.publisher import Publisher, PublisherKind, RabbitBroker, Sending
 from sandbox.private_rabbitmq import PrivateRabbitMQ
 from sandbox.tcp_proxy import Direction
 from tests.kit.broker import Broker
@@ -50,7 +50,7 @@ async def publisher(
 ) -> AsyncIterator[Publisher]:
     server = RabbitServer(url, confirm_timeout_seconds=confirm_seconds)
     async with RabbitBroker(
-        server, (), source="/erp", name="test", report=happened.append, kind=kind
+        server, (), source="/erp", name="test", report=happened.append, sending=Sending(kind)
     ).publisher() as opened:
         yield opened
 
@@ -116,7 +116,9 @@ async def test_a_broker_that_refuses_a_size_is_asked_once_for_each_new_connectio
     broker = Broker(rabbitmq.url, rabbitmq.management_url, "/")
     await set_max_message_size(rabbitmq, 100_000)
     try:
-        opens = RabbitBroker(broker.server, (), source="/erp", name="test", report=lambda _: None, kind=kind)
+        opens = RabbitBroker(
+            broker.server, (), source="/erp", name="test", report=lambda _: None, sending=Sending(kind)
+        )
         small, large = events(1, 2)
         large = large._replace(payload=b"x" * 100_001)
         async with opens.publisher() as opened:
@@ -148,7 +150,9 @@ async def test_a_witness_that_the_broker_finds_too_large_remembers_the_newest(
     rabbitmq: PrivateRabbitMQ, kind: PublisherKind
 ) -> None:
     witness = Witness(tuple(Published(1, n, str(uuid.uuid4())) for n in range(1, REMEMBERED_EVENTS + 1)))
-    opens = RabbitBroker(RabbitServer(rabbitmq.url), (), source="/erp", name="test", report=lambda _: None, kind=kind)
+    opens = RabbitBroker(
+        RabbitServer(rabbitmq.url), (), source="/erp", name="test", report=lambda _: None, sending=Sending(kind)
+    )
     await set_max_message_size(rabbitmq, 2000)
     try:
         async with opens.publisher() as opened:

@@ -35,7 +35,7 @@ async def tap(broker: Broker) -> AsyncIterator[Tap]:
 @pytest.fixture
 def outbox(database: Database, broker: Broker, tap: Tap, tmp_path: Path) -> Outbox:
     """An outbox without flows."""
-    return Outbox(database, Cli(tmp_path, database.url, broker.url), tap)
+    return Outbox.with_one_channel(database, Cli(tmp_path, database.url, broker.url), tap)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ async def on_cluster(other_cluster: PrivateCluster, broker: Broker, tap: Tap, tm
     """An outbox on a primary that has standbys."""
     url = await create_database(other_cluster.primary.url, f"erp_{uuid4().hex[:12]}")
     await migrate(PostgresServer(url))
-    return Outbox(Database(url), Cli(tmp_path, url, broker.url), tap)
+    return Outbox.with_one_channel(Database(url), Cli(tmp_path, url, broker.url), tap)
 
 
 def _same_database(url: str, outbox: Outbox) -> str:

@@ -15,9 +15,10 @@ from outbox.rabbitmq.topology import declare
 from tests.kit.broker import Broker
 from tests.kit.cli import Cli
 from tests.kit.database import Database
+from tests.kit.outbox import ONE_CHANNEL
 
 MIB = 1024 * 1024
-LIMIT = {"rabbitmq": {"max_payload_bytes": "1MiB"}}
+LIMIT = {"rabbitmq": {"max_payload_bytes": "1MiB"}, **ONE_CHANNEL}
 # Right to left, marks that combine, joined emoji, blanks that are none, the last character of all.
 ODD_TEXT = "\u202eאב\u202c عربى e\u0301 👩\u200d👩\u200d👧 \u00a0\ufeff\U0010ffff"
 

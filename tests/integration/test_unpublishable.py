@@ -15,7 +15,7 @@ from outbox.model.cursor import PageLimits
 from outbox.model.errors import ExitCode
 from outbox.model.lifecycle import Lifecycle, Unrouted, UnroutedSeen
 from outbox.postgres.outbox_store import OutboxStore
-from outbox.rabbitmq.publisher import Publisher, PublisherKind, RabbitBroker
+from outbox.rabbitmq.publisher import Publisher, PublisherKind, RabbitBroker, Sending
 from outbox.relay.loop import Relay, RelaySettings
 from outbox.supervisor import Service, Supervisor
 from sandbox.private_rabbitmq import PrivateRabbitMQ
@@ -128,7 +128,12 @@ async def _drain(
         PageLimits(100, 1 << 20, READ_WHOLE, HARD_LIMIT) if has_claim_check else PageLimits(100, 1 << 20, HARD_LIMIT)
     )
     rabbit = RabbitBroker(
-        broker.server, (), source="/t", name="test", report=happened.append, kind=kind, has_claim_check=has_claim_check
+        broker.server,
+        (),
+        source="/t",
+        name="test",
+        report=happened.append,
+        sending=Sending(kind, has_claim_check=has_claim_check),
     )
     relay = Relay(
         OutboxStore(database.server, limits),

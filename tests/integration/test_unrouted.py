@@ -17,6 +17,7 @@ from sandbox.ports import free_ports
 from tests.kit.broker import Broker
 from tests.kit.cli import Cli
 from tests.kit.database import Database
+from tests.kit.outbox import ONE_CHANNEL
 from tests.kit.probe import metrics_of
 from tests.kit.waiting import until
 
@@ -26,6 +27,7 @@ EVERY_KIND = json.dumps({"tenant": "süd", "count": 7, "large": 2**62, "is_test"
 
 @pytest.fixture
 def at(cli: Cli, database: Database, broker: Broker) -> Cli:
+    cli.settings(ONE_CHANNEL)
     return replace(cli, pg_url=database.url, amqp_url=broker.url)
 
 

@@ -10,6 +10,8 @@ from tests.kit.database import Database
 from tests.kit.tap import Tap
 from tests.kit.waiting import until
 
+# Over one channel the order on the wire is the order of the table, whatever the key: what is compared here.
+ONE_CHANNEL = {"relay": {"channels": 1}}
 NEXT_STEP = 'next step: run "outbox rebase": it shows the range and changes nothing'
 
 
@@ -20,6 +22,11 @@ class Outbox:
     database: Database
     cli: Cli
     tap: Tap
+
+    @classmethod
+    def with_one_channel(cls, database: Database, cli: Cli, tap: Tap) -> Outbox:
+        cli.settings(ONE_CHANNEL)
+        return cls(database, cli, tap)
 
     def on(self, url: str) -> Outbox:
         return replace(self, database=Database(url), cli=replace(self.cli, pg_url=url))
