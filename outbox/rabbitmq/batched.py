@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
+from zlib import crc32
 
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import ChannelFrame
@@ -137,7 +138,9 @@ class BatchedBundle:
         Raises:
             Unpublishable: it does not fit this connection.
         """
-        part = self._parts[hash(event.message_id if event.key is None else event.key) % len(self._parts)]
+        # Not hash(): it differs from process to process, and what a person sees on the wire should not.
+        turn = event.sequence if event.key is None else crc32(event.key.encode())
+        part = self._parts[turn % len(self._parts)]
         outlet = part.outlet
         frames = outlet.stencil(event, shared).frames(event)
         if frames is None:
