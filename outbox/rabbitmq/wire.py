@@ -154,7 +154,7 @@ class Stencil:
     """The form of all events of one type and version on one channel, to be filled in.
 
     They differ in six things only: the application's headers, sequence, key, id, time and payload. What stands between
-    these is packed once. The bytes are those of `FrameEncoder` for the same event, in a sixth of the time.
+    these is packed once. The bytes are those of `FrameEncoder` for the same event, in a fifth of the time.
 
     Args:
         encoder: the channel's.
