@@ -13,7 +13,8 @@ from outbox.postgres.outbox_store import OutboxStore
 from outbox.postgres.partition_store import PartitionStore
 from outbox.rabbitmq.publisher import RabbitBroker, Sending
 from outbox.relay.lanes import LaneKeeper, LaneRelay
-from outbox.relay.loop import Relay, RelaySettings
+from outbox.relay.leader import RelaySettings
+from outbox.relay.loop import Relay
 from outbox.relay.partitions import PartitionKeeper
 from outbox.relay.watch import Watch, Watched, WatchSettings
 from outbox.supervisor import Service

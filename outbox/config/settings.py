@@ -138,7 +138,7 @@ class RelaySettings(Strict):
             le=16,
             description="Channels that a page is spread over by key; with several the broker uses more of its cores.",
         ),
-    ] = 4
+    ] = 2
     # Two pages are unconfirmed at once; what the client library does for one confirm grows with what is unconfirmed.
     page_events: Annotated[int, Field(ge=1, le=250, description="Events read and sent at once, at most.")] = 250
     page_bytes: Annotated[

@@ -44,7 +44,7 @@ class Sending:
     """
 
     kind: PublisherKind = "batched"
-    channels: int = 4
+    channels: int = 2
     has_claim_check: bool = False
 
 

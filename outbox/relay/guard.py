@@ -17,8 +17,6 @@ from outbox.model.guard_events import FailoverSurvived
 from outbox.model.lifecycle import Report
 from outbox.model.witness import Witness
 from outbox.relay.memory import Memory
-from outbox.relay.pace import finished
-from outbox.supervisor import Pulse
 
 # A broker that takes nothing must not hold up a stop; it then knows less, which is what a kill would have left as well.
 _LAST_TELL_SECONDS = 2.0
@@ -67,10 +65,10 @@ class Guard:
         witness = self._memory.recall(self._lead.origin, await self._keeper.recall(self._lead.origin))
         if witness is not None:
             # First, so that a rebase hears from the broker what only this process knows.
-            await self._tell()
+            await self.tell()
         timeline_before = await self._session.verify(self._lead, witness)
         if witness is None:
-            await self._tell()
+            await self.tell()
         elif timeline_before is not None:
             self._report(FailoverSurvived(self._stream, timeline_before, len(witness.published)))
 
@@ -78,19 +76,15 @@ class Guard:
         """Remember a page that the broker has confirmed, without what it has refused."""
         self._memory.note(self._lead.epoch, page, refused)
 
-    async def tell(self, pulse: Pulse) -> None:
-        """Have the broker remember what it does not know yet."""
+    async def tell(self) -> None:
+        """Have the broker remember what it does not know yet; one call at a time."""
         if self._memory.has_news:
-            async with asyncio.TaskGroup() as group:
-                await finished(group.create_task(self._tell()), pulse)
+            # First: what is noted while the broker is being told is news again. If it fails, the next lead compares.
+            self._memory.has_news = False
+            await self._keeper.remember(self._lead.origin, self._memory.witness())
 
     async def tell_at_the_end(self) -> None:
         """Do the same when stopping, if the broker takes it at once."""
         with suppress(TimeoutError, OutboxError):
             async with asyncio.timeout(_LAST_TELL_SECONDS):
-                await self._tell()
-
-    async def _tell(self) -> None:
-        if self._memory.has_news:
-            await self._keeper.remember(self._lead.origin, self._memory.witness())
-            self._memory.has_news = False
+                await self.tell()

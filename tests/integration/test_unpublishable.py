@@ -16,7 +16,8 @@ from outbox.model.errors import ExitCode
 from outbox.model.lifecycle import Lifecycle, Unrouted, UnroutedSeen
 from outbox.postgres.outbox_store import OutboxStore
 from outbox.rabbitmq.publisher import Publisher, PublisherKind, RabbitBroker, Sending
-from outbox.relay.loop import Relay, RelaySettings
+from outbox.relay.leader import RelaySettings
+from outbox.relay.loop import Relay
 from outbox.supervisor import Service, Supervisor
 from sandbox.private_rabbitmq import PrivateRabbitMQ
 from tests.kit.broker import Broker, fresh_vhost

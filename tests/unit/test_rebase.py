@@ -12,7 +12,6 @@ from outbox.model.rebase import RebasePlan, Recollection, certainties, findings,
 from outbox.model.witness import REMEMBERED_EVENTS, Published, Witness, together
 from outbox.relay.guard import Guard
 from outbox.relay.memory import Memory
-from outbox.supervisor import Pulse
 
 HEALTHY = RebasePlan(
     epoch=3,
@@ -164,12 +163,31 @@ async def test_the_broker_is_told_only_what_it_does_not_know() -> None:
     for expected in (1, 1):
         guard = Guard("outbox.event", lead, _Database(), broker, memory, lambda _event: None)
         await guard.verify()
-        await guard.tell(Pulse())
+        await guard.tell()
         assert broker.told == expected, "taking the lead again and saving an idle cursor cost no message"
     guard.note(_page(7), ())
     for _ in range(3):
-        await guard.tell(Pulse())
+        await guard.tell()
     await guard.tell_at_the_end()
     assert broker.told == 2
     assert broker.kept is not None
     assert broker.kept.highest_sequence() == 7
+
+
+async def test_what_is_published_while_the_broker_is_told_is_told_the_next_time() -> None:
+    lead, memory = Lead(2, Cursor("1:1:"), "o"), Memory()
+
+    class SlowBroker(_Broker):
+        async def remember(self, origin: str, witness: Witness) -> None:
+            if self.told == 1:
+                guard.note(_page(8), ())
+            await super().remember(origin, witness)
+
+    broker = SlowBroker()
+    guard = Guard("outbox.event", lead, _Database(), broker, memory, lambda _event: None)
+    await guard.verify()
+    guard.note(_page(7), ())
+    await guard.tell()
+    await guard.tell()
+    assert broker.kept is not None
+    assert broker.kept.highest_sequence() == 8
