@@ -25,7 +25,7 @@ bench: ## measure it beside a C client, the usual SKIP LOCKED relay and a plain 
 	@$(BIN)/python -m bench $(BENCH)
 
 test: tests-prepared ## all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 soak: servers ## the tests that take minutes (5 million rows, the benchmark in small)
 	@$(BIN)/python -m pytest -m soak

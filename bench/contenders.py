@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.plan import Contender, Plan
+from bench.plan import WARM_UP_SECONDS, Contender, Plan
 from bench.queue import ROUTING_KEY
 from bench.skip_locked import BATCH_EVENTS, POLL_SECONDS
 from bench.stand import POSTGRES_SETTINGS, Database, Stand
@@ -93,7 +93,11 @@ def plain_settings(folder: Path) -> Path:
 def how(plan: Plan, *, is_tuned: bool) -> tuple[str, ...]:
     """Say how everything is set up, for those who doubt the figures."""
     settings = ", ".join(f"{name} {value}" for name, value in POSTGRES_SETTINGS.items())
-    tuning = settings if is_tuned else "a server that was given, and not tuned by this run"
+    tuning = (
+        f"{settings}; the log's first files are laid in"
+        if is_tuned
+        else "a server that was given, and not tuned by this run"
+    )
     message = (
         f"{plan.payload_bytes:,} bytes of payload, the same properties and headers, persistent, mandatory, confirmed,"
         f" through the topic exchange {EVENTS} to one quorum queue that is made anew each time"
@@ -110,6 +114,7 @@ def how(plan: Plan, *, is_tuned: bool) -> tuple[str, ...]:
         f"C limit: librabbitmq, one channel, at most {WINDOW} unconfirmed, reads no database.",
         "Relay: the installed command with its default settings, one process.",
         f"SKIP LOCKED + aio-pika: {rival}.",
+        f"Latencies: the first {WARM_UP_SECONDS:g} s of a load, in which an idle publisher wakes up, are not counted.",
         "Rates are seen from the queue's count, CPU and memory from /proc; the contenders are not asked.",
         "Contenders take turns in every round; a ratio is formed in each round, and the median of the ratios is shown.",
         "Everything shares the same cores: the servers, the contender, and the load.",

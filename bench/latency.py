@@ -1,14 +1,14 @@
 """How long an event takes from COMMIT to the broker's confirm, and to a consumer, at fixed rates."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.bench import Bench, Work, start_ready
 from bench.contenders import TABLES
-from bench.plan import BAR_RATE, Condition, Contender, Plan, in_turn
+from bench.plan import BAR_RATE, WARM_UP_SECONDS, Condition, Contender, Plan, in_turn
 from bench.records import Latency, Quantiles
 from bench.stamps import count_stamps, read_stamps
 from bench.stand import Database
@@ -21,6 +21,7 @@ _DELIVERY_SECONDS = 30.0
 _STOP_SECONDS = 25.0
 _OVERHEAD_SECONDS = 2.0
 _NS_PER_MS = 1e6
+_NS_PER_SECOND = 1e9
 
 
 class LatencyWork(NamedTuple):
@@ -122,13 +123,14 @@ class _Pair:
         # The first time counts; a repeat is counted by itself.
         delivered_at = dict(reversed(arrivals))
         confirmed_at = dict(reversed(read_stamps(self._confirms)))
-        delivered = [at - committed_at[sequence] for sequence, at in delivered_at.items()]
-        confirmed = [confirmed_at[sequence] - at for sequence, at in committed_at.items() if sequence in confirmed_at]
-        if not delivered or (self._has_confirms and len(confirmed) < len(committed_at)):
+        is_confirmed = not self._has_confirms or committed_at.keys() <= confirmed_at.keys()
+        if not delivered_at or not is_confirmed:
             raise ProgramFailedError(
-                f"{len(confirmed)} of {len(committed_at)} events were confirmed, {len(delivered)} delivered",
+                f"of {len(committed_at)} events {len(committed_at.keys() & confirmed_at.keys())} were confirmed,"
+                f" {len(delivered_at)} delivered",
                 self._publisher.log_tail(),
             )
+        delivered, confirmed = (durations(committed_at, arrived_at) for arrived_at in (delivered_at, confirmed_at))
         return Latency(
             round=work.round,
             contender=work.contender,
@@ -158,6 +160,12 @@ class _Pair:
 
     async def _delivered(self) -> int:
         return count_stamps(self._deliveries)
+
+
+def durations(begun_at: Mapping[int, int], ended_at: Mapping[int, int]) -> list[int]:
+    """Return how long each event took, in nanoseconds, without those of the load's first moments."""
+    counted_from = min(begun_at.values()) + WARM_UP_SECONDS * _NS_PER_SECOND
+    return [ended_at[event] - at for event, at in begun_at.items() if at >= counted_from and event in ended_at]
 
 
 def quantiles_of_ns(durations: Sequence[int]) -> Quantiles:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from decimal import Decimal
-
-import asyncpg
-import orjson
 
 from outbox.model.cursor import Batch, Cursor, Lead, Observation, Page, PageLimits
-from outbox.model.envelope import Envelope, HeaderValue, RefusedEvent, check_publishable
-from outbox.model.errors import Unpublishable
-from outbox.model.exact_json import exact_number
+from outbox.model.envelope import RefusedEvent
 from outbox.model.lanes import ONLY_LANE, Lane
 from outbox.model.witness import Witness
 from outbox.postgres.connection import Connection, PostgresServer, connect
 from outbox.postgres.errors import postgres_errors
 from outbox.postgres.migrate import LOCK_CLASS
+from outbox.postgres.page_rows import page_of
 
+# Of what outbox.begin_reading returns; those of a page are behind them.
+_BATCH_COLUMNS = 5
 # All ids are below.
 _EVERYTHING = 2**63 - 1
 _ROWS_LOOKED_AT = 20_000
@@ -38,6 +34,8 @@ class OutboxSession:
         self._server = server
         self._lane = lane
         self._stream = lane.stream
+        # The page that came with a batch, and behind which id it was read.
+        self._first: tuple[Batch, int, Page] | None = None
         # The batch that was last read from, and up to which id its pages may look; None: to its end.
         self._reach: tuple[Batch, int | None] | None = None
         self._limits = limits
@@ -104,20 +102,42 @@ class OutboxSession:
 
     async def begin_batch(self, cursor: Cursor) -> Batch:
         """Return what has become visible since the cursor, or the open batch again after a restart."""
+        limits = self._limits
         with postgres_errors(self._server):
-            row = await self._connection.fetchrow(
-                "select * from outbox.begin_batch($1::text::pg_snapshot, $2::text::pg_snapshot, $3)",
-                cursor.previous,
-                cursor.current,
-                cursor.horizon,
-                timeout=_BEGIN_TIMEOUT_SECONDS,
-            )
-        if row is None:
-            raise LookupError("outbox.begin_batch returned no row")
-        return Batch(row["current"], row["stragglers"], row["low"], row["high"], row["floor"])
+            if self._lane.count == 1:
+                rows = await self._connection.fetch(
+                    "select * from outbox.begin_reading($1::text::pg_snapshot, $2::text::pg_snapshot, $3,"
+                    " $4, $5, $6, $7)",
+                    cursor.previous,
+                    cursor.current,
+                    cursor.horizon,
+                    cursor.position,
+                    limits.max_events,
+                    limits.max_page_bytes,
+                    limits.max_payload_bytes,
+                    timeout=_BEGIN_TIMEOUT_SECONDS,
+                )
+            else:
+                rows = await self._connection.fetch(
+                    "select * from outbox.begin_batch($1::text::pg_snapshot, $2::text::pg_snapshot, $3)",
+                    cursor.previous,
+                    cursor.current,
+                    cursor.horizon,
+                    timeout=_BEGIN_TIMEOUT_SECONDS,
+                )
+        batch = Batch(*rows[0][:_BATCH_COLUMNS])
+        if self._lane.count == 1 and not batch.is_empty():
+            events = [row[_BATCH_COLUMNS:] for row in rows if row["id"] is not None]
+            self._first = (batch, batch.start(cursor.position), page_of(events, limits))
+        return batch
 
     async def read_page(self, cursor: Cursor, batch: Batch, after: int) -> Page:
         """Return the next events of the batch after this id; no events means the batch is at its end."""
+        if self._first is not None:
+            of, behind, page = self._first
+            self._first = None
+            if of is batch and behind == after:
+                return page
         limits = self._limits
         reach = await self._page_reach(batch, after)
         with postgres_errors(self._server):
@@ -138,11 +158,7 @@ class OutboxSession:
                 self._lane.count,
                 _EVERYTHING if reach is None else reach,
             )
-        page = Page(
-            [_event(row, limits) for row in rows],
-            sum([row["payload_bytes"] for row in rows]),
-            max([row["age_seconds"] for row in rows], default=0.0),
-        )
+        page = page_of(rows, limits)
         return page if reach is None or page.is_full(limits) else replace(page, reach=reach)
 
     async def _page_reach(self, batch: Batch, after: int) -> int | None:
@@ -221,59 +237,3 @@ class OutboxStore:
             yield OutboxSession(
                 connection, str(self._server), self._lane, self._limits, lease_seconds=self.lease_seconds
             )
-
-
-def _event(row: asyncpg.Record, limits: PageLimits) -> Envelope | RefusedEvent:
-    # In the order of the columns of outbox.read_page; by name it costs twice as much.
-    sequence, event_id, event_type, version, key, payload, payload_bytes, headers, created_at_epoch_seconds, _ = row
-    try:
-        if payload is None and payload_bytes > limits.max_claimed_bytes:
-            most = max(limits.max_payload_bytes, limits.max_claimed_bytes)
-            raise Unpublishable(f"payload has {payload_bytes} bytes, the limit rabbitmq.max_payload_bytes is {most}")
-        envelope = Envelope(
-            event_id,
-            sequence,
-            event_type,
-            version,
-            key,
-            b"" if payload is None else payload.encode(),
-            created_at_epoch_seconds,
-            {} if headers is None else _headers(headers),
-            payload_bytes if payload is None else None,
-        )
-        check_publishable(envelope, max_payload_bytes=limits.max_payload_bytes)
-    except Unpublishable as refusal:
-        return RefusedEvent(event_id, sequence, event_type, version, key, refusal.reason)
-    return envelope
-
-
-def _headers(text: str) -> Mapping[str, HeaderValue]:
-    """Scalars stay what they are, with every digit; lists and objects travel as their JSON text."""
-    try:
-        # Not orjson: it reads 1.10 as 1.1, and large integers as floats.
-        decoded = json.loads(text, parse_float=Decimal, parse_int=_integer)
-        return {name: _header_value(value) for name, value in decoded.items() if value is not None}
-    except UnicodeEncodeError as error:
-        raise Unpublishable("headers cannot be sent: a text is not valid Unicode") from error
-    except RecursionError as error:
-        raise Unpublishable("headers cannot be sent: they are nested too deep") from error
-    except (ValueError, TypeError) as error:
-        raise Unpublishable(f"headers cannot be sent: {type(error).__name__}") from error
-
-
-def _integer(text: str) -> int | Decimal:
-    number = Decimal(text)
-    return int(number) if -(2**63) <= number < 2**63 else number
-
-
-def _header_value(value: object) -> HeaderValue:
-    match value:
-        case bool() | int():
-            return value
-        case str():
-            value.encode()  # a lone surrogate has no bytes
-            return value
-        case Decimal():
-            return str(value)
-        case _:
-            return orjson.dumps(value, default=exact_number).decode()

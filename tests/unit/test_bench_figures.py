@@ -8,7 +8,7 @@ import pytest
 
 from bench.bench import Findings
 from bench.figures import figures
-from bench.latency import quantiles_of_ns
+from bench.latency import durations, quantiles_of_ns
 from bench.plan import FULL, QUICK, Condition, Contender, Section, in_turn
 from bench.records import Bar, Depth, Figure, Report
 from bench.stamps import Stamps, count_stamps, read_stamps
@@ -145,3 +145,8 @@ def test_moments_are_read_while_their_file_grows(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b"half")
     assert (count_stamps(path), read_stamps(path)) == (2, [(7, 1_000), (9, 1_000)])
+
+
+def test_a_load_is_counted_from_half_a_second_on_and_only_what_arrived() -> None:
+    committed_at = {1: 0, 2: 499_999_999, 3: 500_000_000, 4: 900_000_000}
+    assert durations(committed_at, {1: 60_000_000, 2: 560_000_000, 3: 502_000_000}) == [2_000_000]
