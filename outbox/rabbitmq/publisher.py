@@ -23,6 +23,7 @@ from outbox.rabbitmq.batched import BatchedSender, own_channel
 from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
 from outbox.rabbitmq.messages import dead_message, event_message, fitted, rejected_message
+from outbox.rabbitmq.patience import Patience
 from outbox.rabbitmq.plain import PlainSender
 from outbox.rabbitmq.size_limits import SizeLimits
 from outbox.rabbitmq.topology import UNROUTED, FlowRoute, ensure
@@ -203,19 +204,15 @@ class Publisher:
                 raise error from group_error
 
     async def _wait(self, sending: asyncio.Task[Sequence[int]]) -> None:
-        """Wait for the answers. Time in which the broker has blocked us does not count against the time-out."""
-        deadline = time.monotonic() + self._server.confirm_timeout_seconds
+        """Wait for the answers as long as there is patience."""
+        patience = Patience(self._server.confirm_timeout_seconds, now=time.monotonic())
         while True:
-            bound = min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic()))
-            done, _ = await asyncio.wait((sending,), timeout=bound)
+            done, _ = await asyncio.wait((sending,), timeout=min(_LOOK_SECONDS, patience.left(time.monotonic())))
             if done:
                 self._unblocked()
                 return
-            was_blocked = self._blocked_since is not None
-            # One that has just come back has the whole time for its answer, not what was left of it.
-            if await self._is_blocked() or was_blocked:
-                deadline = time.monotonic() + self._server.confirm_timeout_seconds
-            elif time.monotonic() >= deadline:
+            is_blocked = await self._is_blocked()
+            if not patience.lasts(time.monotonic(), is_blocked=is_blocked):
                 raise TimeoutError("no publisher confirm in time")
 
     async def _is_blocked(self) -> bool:

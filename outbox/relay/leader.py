@@ -125,13 +125,14 @@ class Leader:
             if await self._read(batch, stop, pulse):
                 pause_seconds = self._settings.poll_busy_seconds
             elif self._settings.is_draining and batch.is_empty():
-                await self._pass_all(pulse)
-                await self._look()
                 break
             else:
                 await self._rest(pause_seconds, stop, pulse)
                 pause_seconds = min(pause_seconds * _PAUSE_GROWTH, self._settings.poll_idle_seconds)
-        await self._pass_all(pulse)
+        while self._under_way:
+            await self._pass_first(pulse)
+        if self._settings.is_draining:
+            await self._look()
 
     async def _read(self, batch: Batch, stop: Stop, pulse: Pulse) -> bool:
         """Read a batch to its end and send its pages; the last of them are still under way on return.
@@ -173,10 +174,6 @@ class Leader:
     async def _make_room(self, pulse: Pulse) -> None:
         """Pass the pages that are confirmed, and wait for the first one while there are as many as may be."""
         while self._under_way and (len(self._under_way) == _PAGES_UNDER_WAY or self._under_way[0].sending.done()):
-            await self._pass_first(pulse)
-
-    async def _pass_all(self, pulse: Pulse) -> None:
-        while self._under_way:
             await self._pass_first(pulse)
 
     async def _send(self, page: Page) -> _Sent:
