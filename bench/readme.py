@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from bench.plan import WARM_UP_SECONDS
 from bench.records import Report
 from bench.tables import measured_on, row
 
@@ -15,6 +16,7 @@ _BEFORE = re.compile(r"^More: ", re.MULTILINE)
 
 # The same figure under a condition: shown where it misses its bar, else the report has it.
 _VARIANT = re.compile(r", xid open(:|$)|snapshot held")
+_LATENCIES = f"Latencies without the first {WARM_UP_SECONDS:g} s of a load, in which an idle relay wakes up."
 
 
 class NotForReadmeError(Exception):
@@ -40,7 +42,7 @@ def section(report: Report, source: str) -> str:
     ]
     lines = [
         f"{_BEGIN}{source} -->",
-        f"By `make bench`, everything on the same cores: {measured_on(report)}. [The other figures]({source}).",
+        f"By `make bench`, everything on the same cores: {measured_on(report)}. {_LATENCIES} [All figures]({source}).",
         "",
         "| figure | median | rounds | bar | |",
         "|---|---:|---:|---:|---|",
