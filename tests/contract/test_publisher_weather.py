@@ -169,7 +169,6 @@ async def test_a_witness_that_the_broker_finds_too_large_remembers_the_newest(
     assert remembered.published == witness.published[-25:]
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("direction", list(Direction))
 async def test_a_connection_cut_at_any_byte_is_never_a_false_confirm(
     broker: Broker, kind: PublisherKind, direction: Direction

@@ -26,7 +26,7 @@ from tests.kit.certificates import Authority, Pair
 from tests.kit.cli import Cli
 from tests.kit.database import Database
 
-pytestmark = [pytest.mark.xdist_group("broker with TLS"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("broker with TLS")
 
 USER = "relay"
 

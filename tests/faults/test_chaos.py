@@ -102,7 +102,6 @@ async def victims(site: Site, seed: int) -> AsyncIterator[list[Victim]]:
         yield found
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("seed", seeds(1, 2))
 async def test_whatever_strikes_each_order_takes_effect_once_and_in_order(site: Site, tap: Tap, seed: int) -> None:
     site.crm.set_faults(Faults(shares=SHARES, seed=seed, latency_ms=5, slow_ms=300, hang_seconds=3.0))

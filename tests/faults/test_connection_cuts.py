@@ -26,7 +26,6 @@ _MAX_BYTES = 4_000
 _QUIET_SECONDS = 2.0
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("seed", seeds(1, 2))
 async def test_cuts_at_random_moments_lose_nothing_and_repeat_nothing(site: Site, seed: int) -> None:
     site.crm.set_faults(Faults(latency_ms=5))

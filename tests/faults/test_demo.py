@@ -44,7 +44,6 @@ ALTERED = replace(LINES[1], amount=Decimal("0.01"))
 STRIKES = tuple(Strike(target, 1.0, 1, 1, None) for target in Target)
 
 
-@pytest.mark.timeout(150)
 def test_everything_is_killed_and_each_order_takes_effect_once(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     options = ["--orders", "300", "--keys", "20", "--kills", "1", "--rate", "60", "--seed", "11"]
@@ -63,7 +62,6 @@ def test_everything_is_killed_and_each_order_takes_effect_once(tmp_path: Path) -
     assert "wire_duplicates" in output
 
 
-@pytest.mark.timeout(150)
 async def test_nothing_is_left_of_a_demo_that_is_killed(tmp_path: Path) -> None:
     with start_demo("--report", str(tmp_path / "report.json")) as demo:
         assert demo.stdout is not None

@@ -29,7 +29,7 @@ from tests.kit.tap import Tap
 from tests.kit.urls import port_of, with_hosts
 from tests.kit.waiting import rest, until
 
-pytestmark = [pytest.mark.xdist_group("failover"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("failover")
 
 NO_WRITES = "it takes no writes any more"
 CUSTOMERS = 4

@@ -27,7 +27,7 @@ from tests.kit.tap import Tap
 from tests.kit.urls import port_of, with_database
 
 SURVIVED = "the database has failed over, nothing that is remembered as published is missing"
-pytestmark = [pytest.mark.xdist_group("other cluster"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("other cluster")
 
 
 @pytest.fixture

@@ -28,7 +28,6 @@ SHARES = {
 _MAX_LATE_SECONDS = 0.05
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("seed", seeds(1, 2, 3))
 async def test_kills_at_random_moments_lose_nothing_and_repeat_nothing(site: Site, tap: Tap, seed: int) -> None:
     dice = random.Random(seed)

@@ -17,7 +17,7 @@ from tests.kit.database import fresh_database
 from tests.kit.outbox import Outbox
 from tests.kit.shared_servers import Addresses
 
-pytestmark = [pytest.mark.xdist_group("other cluster"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("other cluster")
 
 
 @asynccontextmanager

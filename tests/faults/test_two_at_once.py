@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from sandbox.crm_faults import Faults
 from tests.kit.site import LANES, Site
 from tests.kit.tap import Tap
@@ -45,7 +43,6 @@ async def test_a_relay_that_comes_back_stands_by(site: Site) -> None:
     assert not again.find("lead taken")
 
 
-@pytest.mark.timeout(90)
 async def test_two_consumers_share_the_lanes_and_one_takes_those_of_the_dead(site: Site) -> None:
     site.crm.set_faults(Faults(latency_ms=20))
     await site.start("relay")

@@ -156,7 +156,6 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.mark.xdist_group("standby")
-@pytest.mark.timeout(120)
 async def test_a_role_that_is_missing_and_may_not_be_created_is_named_with_the_statement(
     cli: Cli, cluster: Cluster
 ) -> None:

@@ -23,7 +23,7 @@ from sandbox.processes import Process, identify, is_alive, tree
 from sandbox.servers import Servers, private_servers
 from sandbox.watchdog import Watchdog
 
-pytestmark = [pytest.mark.xdist_group("private servers"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("private servers")
 
 PROJECT = Path(__file__).resolve().parents[2]
 GONE_SECONDS = 20.0

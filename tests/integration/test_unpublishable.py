@@ -33,7 +33,7 @@ MAX_MESSAGE = 64 * KIB
 READ_WHOLE = 128 * KIB
 HARD_LIMIT = 256 * KIB
 SEED = 4711
-pytestmark = [pytest.mark.xdist_group("unpublishable"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("unpublishable")
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,6 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.mark.xdist_group("standby")
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("verb", [("migrate",), ("status",), EMIT, ("consume",), DRAIN], ids=lambda verb: verb[0])
 async def test_a_hot_standby_is_refused(cli: Cli, cluster: Cluster, broker: Broker, verb: tuple[str, ...]) -> None:
     cli.settings(one_flow())
