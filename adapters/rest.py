@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from adapters import path_template
-from adapters.answers import Answer
+from adapters.answers import Answer, NoAnswer
 from adapters.http_client import HttpClient, user_agent
-from adapters.json_text import encode
+from adapters.json_text import dig, encode
+from adapters.rest_asking import ended, found, job_url, look_up_url
 from adapters.rest_classify import Call, classify, classify_no_answer
 from adapters.rest_settings import Operation, RestSettings
-from outbox.model.adapter import Delivery, IdempotencyKey, NoRecovery, RecoveryStrategy, Request
+from outbox.model.adapter import Capabilities, Delivery, Request
 from outbox.model.connection import Connection
 from outbox.model.envelope import TRACEPARENT, is_traceparent
 from outbox.model.errors import MappingError
-from outbox.model.outcome import Receipt
+from outbox.model.outcome import Configuration, Found, NotTold, Receipt
+from outbox.model.recovery import Asking, LookupThenCreate, NoRecovery
 
 _ANY_TYPE = "*"
 _MAX_PATH_CHARACTERS = 200
@@ -48,12 +50,18 @@ class RestAdapter:
         """Say whether an operation is configured for this event type, or one for any."""
         return bool({event_type, _ANY_TYPE} & self._settings.operations.keys())
 
-    def recovery(self, event_type: str) -> RecoveryStrategy:  # noqa: ARG002  # the same for all operations
-        """Return the idempotency key's window, or no recovery where the target knows no keys."""
-        idempotency = self._settings.idempotency
-        if idempotency is None:
-            return NoRecovery()
-        return IdempotencyKey(window_seconds=idempotency.window, margin_seconds=idempotency.margin)
+    def capabilities(self, event_type: str) -> Capabilities:
+        """Return what the operation for this event type declares."""
+        operation = self._operation(event_type)
+        return Capabilities(
+            recovery=self._settings.recovery_of(operation),
+            version=self._user_agent,
+            asking=Asking(operation.settle) if operation.look_up is not None else None,
+        )
+
+    def max_batch(self) -> int:
+        """Return how many requests one call takes at most."""
+        return 1
 
     def render(self, delivery: Delivery) -> RestRequest:
         """Return the call for a delivery: the same delivery always gives the same bytes.
@@ -72,34 +80,74 @@ class RestAdapter:
         if self._settings.idempotency is not None:
             key = quote(delivery.idempotency_key, safe=_KEY_SAFE)
             headers[self._settings.idempotency.header] = f'"{key}"' if self._settings.idempotency.quoted else key
+        path = path_template.fill(operation.path, delivery.document)
         return RestRequest(
             method=operation.method,
-            url=self._base_url + path_template.fill(operation.path, delivery.document),
+            url=self._base_url + path,
             body=body,
             headers=headers,
+            reference=_reference(operation, path, delivery.document),
             operation=operation,
             document=delivery.document,
         )
 
-    async def send(self, request: Request, *, traceparent: str | None) -> Receipt:
+    async def send(self, requests: Sequence[Request], *, traceparent: str | None) -> Sequence[Receipt]:
         """Send a request that `render` made, once.
 
         Raises:
             TypeError: the request is not from `render`, so nothing says how to judge its answer.
         """
-        if not isinstance(request, RestRequest):
-            raise TypeError("a REST request must come from render()")
+        receipts = []
+        for request in requests:
+            if not isinstance(request, RestRequest):
+                raise TypeError("a REST request must come from render()")
+            receipts.append(await self._send(request, traceparent))
+        return receipts
+
+    async def look_up(self, event_type: str, reference: str) -> Found:
+        """Ask for a record as the operation's ``look_up`` says."""
+        request = self._operation(event_type).look_up
+        if request is None:
+            return Found(NotTold(Configuration(f"{event_type}: this operation has no look_up")))
+        call = self._question(f"GET {request.path[:_MAX_PATH_CHARACTERS]}", reference)
+        return found(await self._ask(look_up_url(self._base_url, request, reference)), call, request, reference)
+
+    async def poll(self, event_type: str, job: str) -> Receipt:
+        """Ask for a job as the operation's ``job`` says."""
+        request, url = self._operation(event_type).job, job_url(self._base_url, job)
+        if request is None or url is None:
+            return Receipt(Configuration(f"{event_type}: the job's address is not one of this target"))
+        return ended(await self._ask(url), self._question("GET job", job), request)
+
+    async def _ask(self, url: str) -> Answer | NoAnswer:
+        headers = _overlaid({"Accept": "application/json"}, self._settings.headers)
+        return await self._http.exchange(Request("GET", url, b"", headers), self._headers(headers, None))
+
+    async def _send(self, request: RestRequest, traceparent: str | None) -> Receipt:
+        call = self._call(request)
+        came = await self._http.exchange(request, self._headers(request.headers, traceparent))
+        if isinstance(came, Answer):
+            return Receipt(classify(came, call), http_status=came.status)
+        return Receipt(classify_no_answer(came, call), http_status=came.status)
+
+    def _headers(self, rendered: Mapping[str, str], traceparent: str | None) -> dict[str, str]:
         # Nothing of this is part of the request's identity: a new version or token is still the same request.
-        headers = _overlaid({"User-Agent": self._user_agent, "Accept-Encoding": "identity"}, request.headers)
+        headers = _overlaid({"User-Agent": self._user_agent, "Accept-Encoding": "identity"}, rendered)
         if self._bearer:
             headers["Authorization"] = f"Bearer {self._bearer}"
         if traceparent is not None and is_traceparent(traceparent):
             headers[TRACEPARENT] = traceparent
-        call = self._call(request)
-        came = await self._http.exchange(request, headers)
-        if isinstance(came, Answer):
-            return Receipt(classify(came, call), http_status=came.status)
-        return Receipt(classify_no_answer(came, call), http_status=came.status)
+        return headers
+
+    def _question(self, label: str, about: str) -> Call:
+        return Call(
+            label=label,
+            is_repeatable=True,
+            addresses_record=True,
+            statuses=self._settings.statuses,
+            secrets=self._secrets,
+            document=about,
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -119,7 +167,7 @@ class RestAdapter:
     def _call(self, request: RestRequest) -> Call:
         return Call(
             label=f"{request.method} {request.operation.path[:_MAX_PATH_CHARACTERS]}",
-            is_repeatable=self._settings.idempotency is not None,
+            is_repeatable=not isinstance(self._settings.recovery_of(request.operation), NoRecovery | LookupThenCreate),
             addresses_record=path_template.has_placeholder(request.operation.path),
             external_id=request.operation.external_id,
             statuses=self._settings.statuses,
@@ -137,3 +185,17 @@ def _overlaid(headers: Mapping[str, str], winning: Mapping[str, str]) -> dict[st
     """Put headers over defaults. Names are compared as HTTP does, or a header would be sent twice."""
     taken = {name.lower() for name in winning}
     return {name: value for name, value in headers.items() if name.lower() not in taken} | dict(winning)
+
+
+def _reference(operation: Operation, path: str, document: Mapping[str, object]) -> str | None:
+    """Return the name of the record, by which the target can be asked for it.
+
+    Raises:
+        MappingError: the document has no text or whole number where it is said to be.
+    """
+    if operation.reference is None:
+        return path if path_template.has_placeholder(operation.path) else None
+    value = dig(document, operation.reference)
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise MappingError(operation.reference, "is no text or whole number, and the target is asked for the record by it")
+    return str(value)

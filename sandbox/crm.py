@@ -25,6 +25,7 @@ from sandbox.crm_faults import FaultPlan, Faults, Script
 from sandbox.crm_gate import Gate
 from sandbox.crm_ledger import KeyStore, Ledger, SimulatedClock
 from sandbox.crm_replies import problem
+from sandbox.crm_styles import StylesApi
 
 DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - the token of a simulation
 DEFAULT_WINDOW_SECONDS = 86_400.0
@@ -54,7 +55,9 @@ class CrmServer:
         )
         self._in_flight = _InFlight()
         app = web.Application(middlewares=[self._in_flight.track])
-        app.add_routes([*self._deals.routes(), *ControlApi(self._deals).routes()])
+        app.add_routes(
+            [*self._deals.routes(), *StylesApi(deals=self._deals).routes(), *ControlApi(self._deals).routes()]
+        )
         # A request that was held goes on without its client, as it does in most servers.
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=False)
         await self._runner.setup()

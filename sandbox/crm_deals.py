@@ -31,6 +31,7 @@ from sandbox.crm_replies import LOGIN_PAGE, MAINTENANCE_PAGE, drop, html, proble
 _SERVER_ERROR = "Something went wrong"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answer = Callable[[LedgerLine], web.Response]
 
 
 @dataclass(kw_only=True)
@@ -50,12 +51,14 @@ class DealsApi:
     def routes(self) -> list[web.RouteDef]:
         """List the routes."""
         return [
-            web.post("/deals", self._authorized(self._create)),
-            web.get("/deals", self._authorized(self._find)),
-            web.get("/deals/{deal_id}", self._authorized(self._show)),
+            web.post("/deals", self.authorized(self._create)),
+            web.get("/deals", self.authorized(self._find)),
+            web.get("/deals/{deal_id}", self.authorized(self._show)),
         ]
 
-    def _authorized(self, handler: Handler) -> Handler:
+    def authorized(self, handler: Handler) -> Handler:
+        """Let a handler answer only those who bring the token."""
+
         async def authorized(request: web.Request) -> web.StreamResponse:
             self.counts["requests"] += 1
             is_token_right = request.headers.get("Authorization") == f"Bearer {self.token}"
@@ -89,11 +92,14 @@ class DealsApi:
                 self.counts["in_progress"] += 1
                 return problem(HTTPStatus.CONFLICT, "A request with this Idempotency-Key is in progress")
             case Settled(line):
-                return await self._replay(request, line)
+                return await self.replay(request, line, _replayed)
             case Granted():
-                return await self._take_effect(request, deal, key, body_sha256)
+                return await self.take_effect(request, deal, key, body_sha256, _created)
 
-    async def _take_effect(self, request: web.Request, deal: NewDeal, key: str, body_sha256: str) -> web.StreamResponse:
+    async def take_effect(
+        self, request: web.Request, deal: NewDeal, key: str, body_sha256: str, answer: Answer
+    ) -> web.StreamResponse:
+        """Have the effect of a granted key, unless a fault is planned; the key is settled or released."""
         fault = self._count(self.plan.pick(deal.order_ref))
         try:
             refusal = await self._before_effect(request, fault)
@@ -103,15 +109,16 @@ class DealsApi:
             self.keys.settle(line)
         finally:
             self.keys.release(key)
-        return await self._after_effect(request, fault, _created(line, {}))
+        return await self._after_effect(request, fault, answer(line))
 
-    async def _replay(self, request: web.Request, line: LedgerLine) -> web.StreamResponse:
+    async def replay(self, request: web.Request, line: LedgerLine, answer: Answer) -> web.StreamResponse:
+        """Answer a request that had its effect before; faults meet it as well."""
         self.counts["replayed"] += 1
         fault = self._count(self.plan.pick(line.order_ref))
         refusal = await self._before_effect(request, fault)
         if refusal is not None:
             return refusal
-        return await self._after_effect(request, fault, _created(line, {"Idempotency-Replayed": "true"}))
+        return await self._after_effect(request, fault, answer(line))
 
     async def _before_effect(self, request: web.Request, fault: Fault | None) -> web.Response | None:
         faults = self.plan.faults
@@ -158,13 +165,13 @@ class DealsApi:
         order_ref = request.query.get("external_ref")
         if order_ref is None:
             return problem(HTTPStatus.BAD_REQUEST, "external_ref is missing")
-        refusal = await self._before_lookup(request)
+        refusal = await self.before_lookup(request)
         if refusal is not None:
             return refusal
         return web.json_response({"deals": [line.response["deal"] for line in self.ledger.deals_of(order_ref)]})
 
     async def _show(self, request: web.Request) -> web.StreamResponse:
-        refusal = await self._before_lookup(request)
+        refusal = await self.before_lookup(request)
         if refusal is not None:
             return refusal
         line = self.ledger.deal(request.match_info["deal_id"])
@@ -172,7 +179,8 @@ class DealsApi:
             return problem(HTTPStatus.NOT_FOUND, "There is no such deal")
         return web.json_response(line.response)
 
-    async def _before_lookup(self, request: web.Request) -> web.Response | None:
+    async def before_lookup(self, request: web.Request) -> web.Response | None:
+        """Count a question, and return the refusal that is planned for it."""
         self.counts["lookups"] += 1
         return await self._before_effect(request, self._count(self.plan.pick_for_lookup()))
 
@@ -188,5 +196,9 @@ class DealsApi:
                     await self.closing.wait()
 
 
-def _created(line: LedgerLine, headers: dict[str, str]) -> web.Response:
-    return web.json_response(line.response, status=HTTPStatus.CREATED, headers=headers)
+def _created(line: LedgerLine) -> web.Response:
+    return web.json_response(line.response, status=HTTPStatus.CREATED)
+
+
+def _replayed(line: LedgerLine) -> web.Response:
+    return web.json_response(line.response, status=HTTPStatus.CREATED, headers={"Idempotency-Replayed": "true"})

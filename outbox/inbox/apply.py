@@ -9,19 +9,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from outbox.inbox.decide import Call, decide
+from outbox.inbox.call import answered, result_of
+from outbox.inbox.decide import Call, decide, groups
 from outbox.inbox.lanes import LaneHolder, LaneSession, Ownership
 from outbox.model.adapter import Adapter
-from outbox.model.delivery import RetryPolicy, State, settle
+from outbox.model.delivery import RetryPolicy
 from outbox.model.inbox import Beginning, DueDelivery, Parking, Result
 from outbox.model.lifecycle import AttemptEnded, Parked, Report, SettleRefused
 from outbox.model.mapping import Map
-from outbox.model.outcome import Receipt, TargetDown, Unknown, outcome_name
 from outbox.supervisor import Pulse, Stop
 
 # With this much in hand nothing more is begun until a call ends: a bound for memory when many payloads are large.
@@ -86,6 +86,7 @@ class Applier:
         self._settings = settings
         self._report = report
         self._in_hand: dict[int, DueDelivery] = {}
+        self._calls = 0
         self._ended: list[_Ended] = []
         self._wake = asyncio.Event()
 
@@ -100,6 +101,7 @@ class Applier:
             Unavailable: the database is away.
         """
         self._in_hand.clear()
+        self._calls = 0
         self._ended.clear()
         holder = LaneHolder(self._flow, self._ownership, self._settings.lease_seconds, self._report)
         done = Stop()
@@ -135,59 +137,49 @@ class Applier:
                 await stop.pause(self._settings.poll_seconds, wake=self._wake)
 
     async def _begin(self, session: _Session, group: asyncio.TaskGroup) -> bool:
-        free = self._settings.concurrency - len(self._in_hand)
+        free = self._settings.concurrency - self._calls
         if free <= 0 or sum([len(due.body) for due in self._in_hand.values()]) >= _IN_HAND_BYTES:
             return False
-        due = await session.fetch(self._ownership.owner, self._in_hand, free)
+        due = await session.fetch(self._ownership.owner, self._in_hand, free * self._adapter.max_batch())
         decisions = [decide(self._flow, one, self._mapping, self._adapter) for one in due]
         parkings = [decision for decision in decisions if isinstance(decision, Parking)]
-        calls = [decision for decision in decisions if isinstance(decision, Call)]
+        # What is left over stays due.
+        calls = groups([decision for decision in decisions if not isinstance(decision, Parking)])[:free]
         parked = await self._park(session, parkings, due) if parkings else 0
         begun = await self._call_all(session, group, calls) if calls else 0
         # Neither: somebody else changed them since the fetch. Asking again at once would only spin.
         return parked + begun > 0
 
-    async def _call_all(self, session: _Session, group: asyncio.TaskGroup, calls: Sequence[Call]) -> int:
-        attempts = await session.begin(self._ownership.owner, [call.beginning() for call in calls])
-        for call in calls:
-            if call.due.id in attempts:
-                self._in_hand[call.due.id] = call.due
-                group.create_task(self._call(call, attempts[call.due.id]))
+    async def _call_all(self, session: _Session, group: asyncio.TaskGroup, grouped: Sequence[Sequence[Call]]) -> int:
+        beginnings = [call.beginning() for calls in grouped for call in calls]
+        attempts = await session.begin(self._ownership.owner, beginnings)
+        for calls in grouped:
+            begun = [call for call in calls if call.due.id in attempts]
+            if begun:
+                self._in_hand.update({call.due.id: call.due for call in begun})
+                self._calls += 1
+                group.create_task(self._call(begun, attempts))
         return len(attempts)
 
     async def _park(self, session: _Session, parkings: Sequence[Parking], due: Sequence[DueDelivery]) -> int:
         by_id = {one.id: one for one in due}
         parked = await session.park(self._ownership.owner, parkings)
         for parking in parkings:
-            if parking.id in parked:
+            if parking.id in parked and parking.delay_seconds is None:
                 one = by_id[parking.id]
                 self._report(Parked(self._flow, one.message_id, one.sequence, parking.state, parking.reason))
         return len(parked)
 
-    async def _call(self, call: Call, attempt: int) -> None:
+    async def _call(self, calls: Sequence[Call], attempts: Mapping[int, int]) -> None:
         started_at = time.monotonic()
-        try:
-            receipt = await self._adapter.send(call.request, traceparent=call.due.traceparent)
-        except Exception as error:  # noqa: BLE001 - the one place where an attempt's outcome is decided
-            # A bug in an adapter: the request may have left, so the delivery is in doubt and not lost.
-            receipt = Receipt(Unknown(f"the adapter failed: {type(error).__name__}"))
-        settlement = settle(
-            receipt.outcome,
-            attempt=attempt,
-            failures=call.due.failures,
-            policy=self._settings.policy,
-            jitter=random.random(),  # noqa: S311 - jitter, not a secret
-            was_in_doubt=call.due.state is State.IN_DOUBT,
-        )
-        result = Result(
-            call.due.id,
-            call.due.epoch,
-            outcome_name(receipt.outcome),
-            receipt.http_status,
-            isinstance(receipt.outcome, TargetDown) and receipt.http_status is None,
-            settlement,
-        )
-        self._ended.append(_Ended(call, result, time.monotonic() - started_at, attempt))
+        answers = await answered(self._adapter, calls)
+        seconds = time.monotonic() - started_at
+        for call, answer in zip(calls, answers, strict=True):
+            attempt = attempts[call.due.id]
+            jitter = random.random()  # noqa: S311 - jitter, not a secret
+            result = result_of(call, answer, attempt=attempt, policy=self._settings.policy, jitter=jitter)
+            self._ended.append(_Ended(call, result, seconds, attempt))
+        self._calls -= 1
         self._wake.set()
 
     async def _settle(self, session: _Session) -> bool:

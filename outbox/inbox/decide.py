@@ -1,80 +1,151 @@
-"""Decides what is done with a due delivery: called, or parked with the reason. Pure."""
+"""Decides what is done with a due delivery: called, asked about, or parked with the reason. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import assert_never
 
-from outbox.model.adapter import Adapter, Delivery, Request
-from outbox.model.delivery import State, may_send_again
+from outbox.model.adapter import Adapter, Capabilities, Delivery, Request
+from outbox.model.delivery import State
 from outbox.model.errors import MappingError
-from outbox.model.inbox import Beginning, DueDelivery, Parking
+from outbox.model.inbox import Beginning, CallKind, DueDelivery, Parking
 from outbox.model.mapping import Map
+from outbox.model.recovery import Doubt, LookUp, Park, Poll, SendAgain, UpsertByReference, Wait, resume
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Send:
     """A delivery and the request that applies it."""
 
     due: DueDelivery
     request: Request
     request_sha256: bytes
+    capabilities: Capabilities
+    starts_anew: bool = False
 
     def beginning(self) -> Beginning:
         """Return what is stored before the first byte leaves."""
-        return Beginning(self.due.id, self.due.epoch, self.request_sha256)
+        return Beginning(
+            self.due.id,
+            self.due.epoch,
+            CallKind.SEND,
+            self.request_sha256,
+            self.request.reference,
+            self.capabilities.version,
+            may_differ=isinstance(self.capabilities.recovery, UpsertByReference),
+            starts_anew=self.starts_anew,
+        )
 
 
-def idempotency_key(flow: str, message_id: str) -> str:
-    """Return the key of a delivery: the same for every try, another for every flow."""
-    return f"{flow}-{message_id}"
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A delivery in doubt, and what the target is asked: for a reference or a job."""
+
+    due: DueDelivery
+    kind: CallKind
+    about: str
+    capabilities: Capabilities
+
+    def beginning(self) -> Beginning:
+        """Return what is stored before."""
+        return Beginning(self.due.id, self.due.epoch, self.kind)
+
+
+Call = Send | Ask
+
+
+def idempotency_key(flow: str, message_id: str, number: int = 0) -> str:
+    """Return the key of a delivery: the same for every try, another for every flow.
+
+    ``number``: counts the keys given up because nothing under them took effect.
+    """
+    return f"{flow}-{message_id}" if number == 0 else f"{flow}-{message_id}-{number}"
 
 
 def decide(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter) -> Call | Parking:
     """Return the call for a delivery, or why there must not be one."""
+    capabilities = Capabilities()
     try:
-        document = mapping.apply(due.body)
-        request = adapter.render(
-            Delivery(
-                flow=flow,
-                message_id=due.message_id,
-                type=due.type,
-                version=due.version,
-                key=due.key,
-                sequence=due.sequence,
-                idempotency_key=idempotency_key(flow, due.message_id),
-                document=document,
-                traceparent=due.traceparent,
-            )
-        )
+        capabilities = adapter.capabilities(due.type)
+        request = _rendered(flow, due, mapping, adapter)
     except MappingError as error:
-        return _unmappable(due, str(error))
-    call = Call(due, request, request.sha256())
+        if due.sent_age_seconds is None:
+            return Parking(due.id, due.epoch, State.DEAD, str(error), "mapping")
+        return _resumed(due, capabilities, None, f"the request cannot be built again: {error}")
+    send = Send(due, request, request.sha256(), capabilities)
     if due.sent_age_seconds is None:
-        return call
-    return _again(call, due.sent_age_seconds, adapter)
-
-
-def _again(call: Call, sent_age_seconds: float, adapter: Adapter) -> Call | Parking:
-    due = call.due
-    is_same_request = due.request_sha256 == call.request_sha256
-    if due.state is not State.IN_DOUBT and is_same_request:
+        return send
+    if due.state is State.IN_DOUBT:
+        return _resumed(due, capabilities, send, None)
+    if due.request_sha256 == send.request_sha256:
         # Every answer so far was definite: it was not done, so trying again needs no strategy.
-        return call
-    verdict = may_send_again(
-        adapter.recovery(due.type), sent_age_seconds=sent_age_seconds, is_same_request=is_same_request
+        return send
+    # So was it here, and another request gets another key.
+    anew = _rendered(flow, replace(due, key_number=due.key_number + 1), mapping, adapter)
+    return Send(due, anew, anew.sha256(), capabilities, starts_anew=True)
+
+
+def groups(calls: Iterable[Call]) -> list[list[Call]]:
+    """Put what one call takes together: requests of one type, up to the target's limit; questions stay alone."""
+    grouped: list[list[Call]] = []
+    open_groups: dict[str, list[Call]] = {}
+    for call in calls:
+        group = open_groups.get(call.due.type) if isinstance(call, Send) else None
+        if group is None or len(group) >= call.capabilities.max_batch:
+            group = []
+            grouped.append(group)
+            if isinstance(call, Send):
+                open_groups[call.due.type] = group
+        group.append(call)
+    return grouped
+
+
+def _rendered(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter) -> Request:
+    return adapter.render(
+        Delivery(
+            flow=flow,
+            message_id=due.message_id,
+            type=due.type,
+            version=due.version,
+            key=due.key,
+            sequence=due.sequence,
+            idempotency_key=idempotency_key(flow, due.message_id, due.key_number),
+            document=mapping.apply(due.body),
+            traceparent=due.traceparent,
+        )
     )
-    if verdict is None:
-        return call
-    return Parking(due.id, due.epoch, verdict.state, verdict.reason or "", verdict.reason_class or "in_doubt")
 
 
-def _unmappable(due: DueDelivery, reason: str) -> Parking:
-    if due.sent_age_seconds is None:
-        return Parking(due.id, due.epoch, State.DEAD, reason, "mapping")
+def _resumed(due: DueDelivery, capabilities: Capabilities, send: Send | None, problem: str | None) -> Call | Parking:
+    is_same_request = send is not None and send.request_sha256 == due.request_sha256
+    is_named = send is not None and due.reference is not None and send.request.reference == due.reference
+    doubt = Doubt(
+        first_sent_age_seconds=due.sent_age_seconds or 0.0,
+        last_sent_age_seconds=due.last_sent_age_seconds or 0.0,
+        is_same_request=is_same_request,
+        is_same_reference=is_same_request or is_named,
+        job=due.job,
+    )
+    step = resume(capabilities.recovery, doubt, capabilities.asking if due.reference is not None else None)
+    match step:
+        case SendAgain() if send is not None:
+            return send
+        case LookUp() if due.reference is not None:
+            return Ask(due, CallKind.LOOK_UP, due.reference, capabilities)
+        case Poll(job):
+            return Ask(due, CallKind.POLL, job, capabilities)
+        case Wait(seconds):
+            return _in_doubt(due, "the target may still be at it, so that asking proves nothing yet", seconds)
+        case Park(reason):
+            return _in_doubt(due, f"sending it again is not safe: {problem or reason}")
+        case SendAgain() | LookUp():
+            return _in_doubt(due, f"sending it again is not safe: {problem}")
+        case _:
+            assert_never(step)
+
+
+def _in_doubt(due: DueDelivery, reason: str, delay_seconds: float | None = None) -> Parking:
     return Parking(
-        due.id,
-        due.epoch,
-        State.IN_DOUBT,
-        f"may have been applied, and the request cannot be built again: {reason}",
-        "in_doubt",
+        due.id, due.epoch, State.IN_DOUBT, f"may have been applied, and {reason}", "in_doubt", delay_seconds
     )

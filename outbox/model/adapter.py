@@ -1,40 +1,36 @@
 """The adapter protocol: what the flow runtime asks of a target system's module.
 
 An adapter describes its call as a value (`render`), so that its hash can be stored before the first byte leaves,
-and sends exactly that value (`send`). After an unknown outcome the runtime acts on the declared recovery strategy.
+and sends exactly that value (`send`). After an unknown outcome the runtime acts on the declared recovery strategy:
+it sends again, looks the reference up, asks for the job, or parks.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from outbox.model.outcome import Receipt
+from outbox.model.outcome import Found, Receipt
+from outbox.model.recovery import Asking, NoRecovery, RecoveryStrategy
 
 
 @dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    """The target remembers keys: sending again with the same key and body is safe inside the window.
+class Capabilities:
+    """What an operation of a target can do, as its adapter declares it.
 
-    ``window_seconds`` is what the target promises; ``margin_seconds`` is kept back for the call itself.
+    Args:
+        recovery: how an unknown outcome is resolved.
+        version: of everything that shapes the request, the API's version included; stored with what is sent.
+        asking: how `Adapter.look_up` can be used, None: not at all.
+        max_batch: how many deliveries one call takes; each gets an outcome of its own.
     """
 
-    window_seconds: float
-    margin_seconds: float = 60.0
-
-    def is_open(self, sent_age_seconds: float) -> bool:
-        """Say whether a request first sent this long ago may be sent again."""
-        return sent_age_seconds < self.window_seconds - self.margin_seconds
-
-
-@dataclass(frozen=True, slots=True)
-class NoRecovery:
-    """Nothing makes a second call safe: an unknown outcome is parked for a person."""
-
-
-RecoveryStrategy = IdempotencyKey | NoRecovery
+    recovery: RecoveryStrategy = NoRecovery()
+    version: str = ""
+    asking: Asking | None = None
+    max_batch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +53,14 @@ class Request:
     """One call, complete but for the credentials, which are added when it is sent.
 
     Rendering the same delivery twice gives the same request: no clock, no random numbers, no attempt count.
+    ``reference`` is the name by which the target can be asked for the record later.
     """
 
     method: str
     url: str
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    reference: str | None = None
 
     def sha256(self) -> bytes:
         """Return the 32-byte hash that proves that a repeated request is the same request."""
@@ -85,8 +83,16 @@ class Adapter(Protocol):
         """Say whether there is an operation for this event type. Asked before anything runs."""
         ...
 
-    def recovery(self, event_type: str) -> RecoveryStrategy:
-        """Return how an unknown outcome of this event type's operation is resolved."""
+    def capabilities(self, event_type: str) -> Capabilities:
+        """Return what this event type's operation can do.
+
+        Raises:
+            MappingError: there is no operation for it.
+        """
+        ...
+
+    def max_batch(self) -> int:
+        """Return how many requests one call takes at most, of the operation that takes most."""
         ...
 
     def render(self, delivery: Delivery) -> Request:
@@ -97,8 +103,21 @@ class Adapter(Protocol):
         """
         ...
 
-    async def send(self, request: Request, *, traceparent: str | None) -> Receipt:
-        """Send one request once and say how it ended; never raises for anything the target does."""
+    async def send(self, requests: Sequence[Request], *, traceparent: str | None) -> Sequence[Receipt]:
+        """Send requests in one call, once, and say how each ended; never raises for anything the target does.
+
+        Args:
+            requests: as many as `Capabilities.max_batch` at most, of one operation.
+            traceparent: of the first of them.
+        """
+        ...
+
+    async def look_up(self, event_type: str, reference: str) -> Found:
+        """Ask whether a record with this reference is there; never raises for anything the target does."""
+        ...
+
+    async def poll(self, event_type: str, job: str) -> Receipt:
+        """Ask how a job ended that the target has accepted: `Accepted` again while it runs."""
         ...
 
     async def close(self) -> None:

@@ -6,15 +6,18 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
 
-from outbox.model.adapter import IdempotencyKey, NoRecovery, RecoveryStrategy
 from outbox.model.backoff import Backoff
 from outbox.model.outcome import (
+    Absent,
     Accepted,
     AlreadyApplied,
+    Ambiguous,
     Applied,
     Configuration,
     CredentialsExpired,
+    NotTold,
     Outcome,
+    Present,
     Rejected,
     Retry,
     StaleConflict,
@@ -22,6 +25,7 @@ from outbox.model.outcome import (
     Throttled,
     Unknown,
 )
+from outbox.model.recovery import AsyncJob, IdempotencyKey, RecoveryStrategy
 
 
 class State(StrEnum):
@@ -49,7 +53,9 @@ class RetryPolicy:
 class Settlement:
     """What becomes of a delivery after an attempt.
 
-    ``delay_seconds`` is added to the database's clock; None with IN_DOUBT means parked for a person.
+    ``delay_seconds`` is added to the database's clock; None with IN_DOUBT means parked for a person. ``starts_anew``:
+    it is certain that nothing took effect, so what was sent is forgotten, and the next request gets another key.
+    ``job``: where the target says to ask.
     """
 
     state: State
@@ -58,6 +64,8 @@ class Settlement:
     external_id: str | None = None
     reason: str | None = None
     reason_class: str | None = None
+    starts_anew: bool = False
+    job: str | None = None
 
 
 def settle(
@@ -67,6 +75,7 @@ def settle(
     failures: int,
     policy: RetryPolicy,
     jitter: float,
+    recovery: RecoveryStrategy,
     was_in_doubt: bool = False,
 ) -> Settlement:
     """Decide what an outcome makes of a delivery.
@@ -80,11 +89,17 @@ def settle(
         failures: how often the message itself has failed before.
         policy: the flow's retry policy.
         jitter: a number in [0, 1].
+        recovery: what the operation declares.
         was_in_doubt: an earlier try may have taken effect.
     """
     settlement = _settle(outcome, attempt=attempt, failures=failures, policy=policy, jitter=jitter)
+    if isinstance(outcome, Accepted) and isinstance(recovery, AsyncJob) and outcome.job_url is not None:
+        return _running(outcome.job_url, recovery)
     if not was_in_doubt:
-        return settlement
+        has_cached = isinstance(recovery, IdempotencyKey) and recovery.caches_errors
+        is_again = settlement.state is State.RETRY and settlement.is_failure
+        # Under the same key the target would repeat this very answer for ever.
+        return replace(settlement, starts_anew=True) if has_cached and is_again else settlement
     if settlement.state is State.RETRY:
         return replace(settlement, state=State.IN_DOUBT)
     if settlement.state is State.DEAD and isinstance(outcome, Retry):
@@ -145,32 +160,57 @@ def _polite(after_seconds: float | None, pause_seconds: float, backoff: Backoff)
     return pause_seconds if after_seconds is None else max(after_seconds, backoff.first_seconds / 2)
 
 
-def may_send_again(strategy: RecoveryStrategy, *, sent_age_seconds: float, is_same_request: bool) -> Settlement | None:
-    """Decide whether an in-doubt delivery may be sent again.
-
-    Returns:
-        None when sending again is safe, else the settlement that parks it for a person.
-    """
-    match strategy:
-        case IdempotencyKey():
-            if not strategy.is_open(sent_age_seconds):
-                return _parked(
-                    f"first sent {sent_age_seconds:.0f} s ago, outside the target's idempotency window of "
-                    f"{strategy.window_seconds:.0f} s"
-                )
-            if not is_same_request:
-                return _parked("the mapping or the adapter's settings changed since the request was first sent")
-            return None
-        case NoRecovery():
-            return _parked("this operation has no recovery strategy")
+def settle_look_up(
+    answer: Present | Absent | Ambiguous | NotTold, *, attempt: int, policy: RetryPolicy, jitter: float
+) -> Settlement:
+    """Decide what a look-up makes of a delivery in doubt. It was asked late enough for "absent" to be proof."""
+    match answer:
+        case Present(external_id):
+            return Settlement(State.APPLIED, external_id=external_id)
+        case Absent():
+            return Settlement(State.READY, 0.0, starts_anew=True)
+        case Ambiguous(reason):
+            return Settlement(
+                State.IN_DOUBT, reason=f"the target cannot say whether it was applied: {reason}", reason_class="in_doubt"
+            )
+        case NotTold(outcome):
+            return _later(outcome, attempt=attempt, policy=policy, jitter=jitter)
         case _:
-            assert_never(strategy)
+            assert_never(answer)
 
 
-def _parked(reason: str) -> Settlement:
+def settle_poll(
+    outcome: Outcome, *, job: str, recovery: AsyncJob, attempt: int, failures: int, policy: RetryPolicy, jitter: float
+) -> Settlement:
+    """Decide what a question about a job makes of its delivery. Only what is said of the job ends the doubt."""
+    match outcome:
+        case Applied() | AlreadyApplied() | Rejected() | StaleConflict():
+            return _settle(outcome, attempt=attempt, failures=failures, policy=policy, jitter=jitter)
+        case Retry():
+            # The job has failed, and its key would only bring it back.
+            failed = _settle(outcome, attempt=attempt, failures=failures, policy=policy, jitter=jitter)
+            return replace(failed, starts_anew=failed.state is State.RETRY)
+        case Accepted(job_url):
+            return _running(job_url if job_url is not None else job, recovery)
+        case Throttled() | TargetDown() | CredentialsExpired() | Configuration() | Unknown():
+            return _later(outcome, attempt=attempt, policy=policy, jitter=jitter)
+        case _:
+            assert_never(outcome)
+
+
+def _running(job: str, recovery: AsyncJob) -> Settlement:
     return Settlement(
         State.IN_DOUBT,
-        delay_seconds=None,
-        reason=f"may have been applied, and sending it again is not safe: {reason}",
-        reason_class="in_doubt",
+        recovery.poll_seconds,
+        reason="the target has taken it as a job that is not over",
+        reason_class="accepted",
+        job=job,
     )
+
+
+def _later(outcome: Outcome, *, attempt: int, policy: RetryPolicy, jitter: float) -> Settlement:
+    """The doubt stays, and asking again costs nothing of the message's budget."""
+    settlement = _settle(outcome, attempt=attempt, failures=0, policy=policy, jitter=jitter)
+    pause = policy.backoff.delay_seconds(attempt, jitter)
+    delay_seconds = settlement.delay_seconds if settlement.delay_seconds is not None else pause
+    return replace(settlement, state=State.IN_DOUBT, delay_seconds=delay_seconds, is_failure=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from outbox.model.delivery import Settlement, State
 
@@ -49,9 +50,20 @@ class HeldLanes:
     in_doubt: int
 
 
+class CallKind(StrEnum):
+    """What a call is for; only one that sends can take effect. The same words in ``inbox.attempt.call``."""
+
+    SEND = "send"
+    LOOK_UP = "look_up"
+    POLL = "poll"
+
+
 @dataclass(frozen=True, slots=True)
 class DueDelivery:
-    """A delivery that may be acted on now. ``sent_age_seconds`` is None when no request has left yet."""
+    """A delivery that may be acted on now. The ages are None when no request has left yet.
+
+    ``key_number``, ``reference``, ``job``: of what was sent; see the columns of ``inbox.delivery``.
+    """
 
     id: int
     lane: int
@@ -65,18 +77,31 @@ class DueDelivery:
     attempt: int
     failures: int
     sent_age_seconds: float | None
+    last_sent_age_seconds: float | None
     request_sha256: bytes | None
+    key_number: int
+    reference: str | None
+    job: str | None
     traceparent: str | None
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """A call that is about to leave: the hash of its request is stored first."""
+    """A call that is about to leave. What is sent is stored first, its hash and all.
+
+    ``may_differ``: another request may go to the record of the same reference. ``starts_anew``: every answer so far
+    said that nothing was done, and this is another request under the next key.
+    """
 
     id: int
     epoch: int
-    request_sha256: bytes
+    kind: CallKind
+    request_sha256: bytes | None = None
+    reference: str | None = None
+    adapter_version: str | None = None
+    may_differ: bool = False
+    starts_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +110,7 @@ class Result:
 
     id: int
     epoch: int
+    kind: CallKind
     outcome: str
     http_status: int | None
     is_unsent: bool
@@ -93,13 +119,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Parking:
-    """A delivery that is parked without a call."""
+    """A delivery that is parked without a call. With ``delay_seconds`` it is only too early to ask."""
 
     id: int
     epoch: int
     state: State
     reason: str
     reason_class: str
+    delay_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

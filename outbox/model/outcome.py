@@ -114,9 +114,56 @@ class Receipt:
     http_status: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The target has the record; what we sent took effect."""
+
+    external_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The target has no such record. Proof only when any call for it is over; see `outbox.model.recovery`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """Several records bear the reference, or the one that does is not what was sent: a person decides."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotTold:
+    """The target could not be asked; ``outcome`` says why, and how long to wait."""
+
+    outcome: TargetDown | Throttled | CredentialsExpired | Configuration | Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look-up came back with."""
+
+    answer: Present | Absent | Ambiguous | NotTold
+    http_status: int | None = None
+
+
 def outcome_name(outcome: Outcome) -> str:
     """Return the name used in the attempt log, in metrics and in logs (``already_applied``)."""
     return _NAMES[type(outcome)]
+
+
+def found_name(answer: Present | Absent | Ambiguous | NotTold) -> str:
+    """Return the name of a look-up's answer in the attempt log, in metrics and in logs."""
+    match answer:
+        case Present():
+            return "present"
+        case Absent():
+            return "absent"
+        case Ambiguous():
+            return "ambiguous"
+        case NotTold(outcome):
+            return outcome_name(outcome)
 
 
 _NAMES: dict[type, str] = {

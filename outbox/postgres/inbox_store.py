@@ -107,7 +107,11 @@ class InboxSession:
                 attempt=row["attempt"],
                 failures=row["failures"],
                 sent_age_seconds=row["sent_age_seconds"],
+                last_sent_age_seconds=row["last_sent_age_seconds"],
                 request_sha256=row["request_sha256"],
+                key_number=row["key_number"],
+                reference=row["reference"],
+                job=row["job"],
                 traceparent=row["traceparent"],
                 body=row["body"],
             )
@@ -118,12 +122,17 @@ class InboxSession:
         """Write "applying"; return the attempt number of each delivery that may now be called."""
         with postgres_errors(self._server):
             rows = await self._connection.fetch(
-                "select * from inbox.begin_calls($1, $2, $3::bigint[], $4::bigint[], $5::bytea[])",
+                "select * from inbox.begin_calls($1, $2, $3::bigint[], $4::bigint[], $5, $6::bytea[], $7, $8, $9, $10)",
                 self._flow,
                 owner,
                 [b.id for b in beginnings],
                 [b.epoch for b in beginnings],
+                [b.kind.value for b in beginnings],
                 [b.request_sha256 for b in beginnings],
+                [b.reference for b in beginnings],
+                [b.adapter_version for b in beginnings],
+                [b.may_differ for b in beginnings],
+                [b.starts_anew for b in beginnings],
             )
         return {row["id"]: row["attempt"] for row in rows}
 
@@ -132,19 +141,22 @@ class InboxSession:
         settlements = [r.settlement for r in results]
         with postgres_errors(self._server):
             rows = await self._connection.fetch(
-                "select * from inbox.settle($1, $2, $3::bigint[], $4::bigint[], $5, $6::float8[], $7, $8, $9, $10,"
-                " $11, $12, $13)",
+                "select * from inbox.settle($1, $2, $3::bigint[], $4::bigint[], $5, $6, $7::float8[], $8, $9, $10, $11,"
+                " $12, $13, $14, $15, $16)",
                 self._flow,
                 owner,
                 [r.id for r in results],
                 [r.epoch for r in results],
+                [r.kind.value for r in results],
                 [s.state.value for s in settlements],
                 [s.delay_seconds for s in settlements],
                 [s.is_failure for s in settlements],
                 [r.is_unsent for r in results],
+                [s.starts_anew for s in settlements],
                 [r.outcome for r in results],
                 [r.http_status for r in results],
                 [s.external_id for s in settlements],
+                [s.job for s in settlements],
                 [s.reason for s in settlements],
                 [s.reason_class for s in settlements],
             )
@@ -154,12 +166,13 @@ class InboxSession:
         """Park deliveries without a call; return those that were parked."""
         with postgres_errors(self._server):
             rows = await self._connection.fetch(
-                "select * from inbox.park($1, $2, $3::bigint[], $4::bigint[], $5, $6, $7)",
+                "select * from inbox.park($1, $2, $3::bigint[], $4::bigint[], $5, $6::float8[], $7, $8)",
                 self._flow,
                 owner,
                 [p.id for p in parkings],
                 [p.epoch for p in parkings],
                 [p.state.value for p in parkings],
+                [p.delay_seconds for p in parkings],
                 [p.reason for p in parkings],
                 [p.reason_class for p in parkings],
             )

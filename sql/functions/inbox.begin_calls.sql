@@ -1,5 +1,14 @@
 create or replace function inbox.begin_calls(
-    wanted_flow text, me text, ids bigint[], epochs bigint[], hashes bytea[]
+    wanted_flow text,
+    me          text,
+    ids         bigint[],
+    epochs      bigint[],
+    calls       text[],
+    hashes      bytea[],
+    refs        text[],
+    versions    text[],
+    may_differ  boolean[],
+    start_anew  boolean[]
 )
 returns table (id bigint, attempt integer)
 language plpgsql
@@ -15,18 +24,29 @@ begin
         update inbox.delivery d
            set state = 'applying', lane_epoch = w.epoch, due_at = null, attempt = d.attempt + 1,
                began_at = clock_timestamp(),
-               first_sent_at = coalesce(d.first_sent_at, clock_timestamp()),
-               request_sha256 = coalesce(d.request_sha256, w.hash)
-          from unnest(ids, epochs, hashes) w(id, epoch, hash)
+               first_sent_at = case when w.call <> 'send' then d.first_sent_at
+                                    when w.starts_anew then clock_timestamp()
+                                    else coalesce(d.first_sent_at, clock_timestamp()) end,
+               last_sent_at = case when w.call = 'send' then clock_timestamp() else d.last_sent_at end,
+               request_sha256 = case when w.call = 'send' then w.hash else d.request_sha256 end,
+               reference = case when w.call = 'send' then w.reference else d.reference end,
+               key_number = d.key_number + w.starts_anew::integer,
+               adapter_version = case when w.call = 'send' then w.version else d.adapter_version end
+          from unnest(ids, epochs, calls, hashes, refs, versions, may_differ, start_anew)
+               w(id, epoch, call, hash, reference, version, may_differ, starts_anew)
           join inbox.lane l on l.flow = wanted_flow and l.owner = me and l.epoch = w.epoch
                            and l.leased_until > clock_timestamp()
          where d.id = w.id and d.flow = wanted_flow and d.lane = l.lane
            and d.state in ('ready', 'retry', 'in_doubt') and d.due_at is not null
-           and (d.request_sha256 is null or d.request_sha256 = w.hash)
+           and case when w.call = 'send'
+                    then d.request_sha256 is null or d.request_sha256 = w.hash
+                         or (w.may_differ and d.reference = w.reference)
+                         or (w.starts_anew and d.state = 'retry')
+                    else d.state = 'in_doubt' end
         returning d.id, d.attempt;
 end
 $$;
 comment on function inbox.begin_calls is
-    'Writes "applying" before the call leaves, and returns the deliveries for which that holds; the others must not be called. Refuses a request that differs from the one first sent under this key. Locks the lanes it touches.';
+    'Writes "applying" before the call leaves, and returns the deliveries for which that holds; the others must not be called. "calls": send, look_up or poll; only a delivery in doubt is asked about. Refuses a request that differs from the one first sent under this key; with "may_differ" one that names another record. "start_anew": under the next key, when every answer so far said that nothing was done. Locks the lanes it touches.';
 revoke all on function inbox.begin_calls from public;
 grant execute on function inbox.begin_calls to outbox_adapter;

@@ -1,7 +1,8 @@
 create or replace function inbox.fetch(wanted_flow text, me text, in_hand bigint[], wanted integer)
 returns table (
     id bigint, lane smallint, epoch bigint, state text, sequence bigint, message_id text, type text, version integer,
-    key text, attempt integer, failures integer, sent_age_seconds double precision, request_sha256 bytea,
+    key text, attempt integer, failures integer, sent_age_seconds double precision,
+    last_sent_age_seconds double precision, request_sha256 bytea, key_number integer, reference text, job text,
     traceparent text, body bytea
 )
 language plpgsql
@@ -16,7 +17,8 @@ begin
         select f.id, f.lane, f.epoch, f.state, f.sequence, f.message_id, f.type, f.version, f.key,
                f.attempt, f.failures,
                extract(epoch from clock_timestamp() - f.first_sent_at)::double precision,
-               f.request_sha256, f.traceparent, f.body
+               extract(epoch from clock_timestamp() - f.last_sent_at)::double precision,
+               f.request_sha256, f.key_number, f.reference, f.job, f.traceparent, f.body
           from (
                 select due.*, m.traceparent, m.body,
                        sum(octet_length(m.body)::bigint)

@@ -1,5 +1,12 @@
 create or replace function inbox.park(
-    wanted_flow text, me text, ids bigint[], epochs bigint[], states text[], reasons text[], reason_classes text[]
+    wanted_flow    text,
+    me             text,
+    ids            bigint[],
+    epochs         bigint[],
+    states         text[],
+    delays_seconds double precision[],
+    reasons        text[],
+    reason_classes text[]
 )
 returns table (id bigint)
 language plpgsql
@@ -13,9 +20,10 @@ begin
       order by l.lane for update;
     return query
         update inbox.delivery d
-           set state = r.state, due_at = null, reason = r.reason, reason_class = r.reason_class,
+           set state = r.state, due_at = clock_timestamp() + make_interval(secs => r.delay_seconds), reason = r.reason, reason_class = r.reason_class,
                settled_at = case when r.state = 'dead' then clock_timestamp() end
-          from unnest(ids, epochs, states, reasons, reason_classes) r(id, epoch, state, reason, reason_class)
+          from unnest(ids, epochs, states, delays_seconds, reasons, reason_classes)
+               r(id, epoch, state, delay_seconds, reason, reason_class)
           join inbox.lane l on l.flow = wanted_flow and l.owner = me and l.epoch = r.epoch
                            and l.leased_until > clock_timestamp()
          where d.id = r.id and d.flow = wanted_flow and d.lane = l.lane
@@ -26,6 +34,6 @@ begin
 end
 $$;
 comment on function inbox.park is
-    'Parks deliveries without a call: dead when nothing was ever sent, in_doubt (not due: a person decides) when something was. Locks the lanes it touches.';
+    'Parks deliveries without a call: dead when nothing was ever sent, in_doubt when something was. Without a delay it is not due: a person decides. Locks the lanes it touches.';
 revoke all on function inbox.park from public;
 grant execute on function inbox.park to outbox_adapter;

@@ -3,13 +3,16 @@ create or replace function inbox.settle(
     me             text,
     ids            bigint[],
     epochs         bigint[],
+    calls          text[],
     states         text[],
     delays_seconds double precision[],
     are_failures   boolean[],
     are_unsent     boolean[],
+    start_anew     boolean[],
     outcomes       text[],
     http_statuses  integer[],
     external_ids   text[],
+    jobs           text[],
     reasons        text[],
     reason_classes text[]
 )
@@ -25,34 +28,42 @@ begin
       order by l.lane for update;
     return query
     with result as materialized (
-        select * from unnest(ids, epochs, states, delays_seconds, are_failures, are_unsent, outcomes, http_statuses,
-                             external_ids, reasons, reason_classes)
-               r(id, epoch, state, delay_seconds, is_failure, is_unsent, outcome, http_status, external_id, reason,
-                 reason_class)
+        select * from unnest(ids, epochs, calls, states, delays_seconds, are_failures, are_unsent, start_anew, outcomes,
+                             http_statuses, external_ids, jobs, reasons, reason_classes)
+               r(id, epoch, call, state, delay_seconds, is_failure, is_unsent, starts_anew, outcome, http_status,
+                 external_id, job, reason, reason_class)
+    ), judged as (
+        -- A first call that never left leaves nothing to be in doubt about.
+        select r.*, r.starts_anew or (r.is_unsent and r.call = 'send' and r.state = 'retry'
+                                      and d.first_sent_at >= d.began_at) as is_forgotten
+          from result r join inbox.delivery d on d.id = r.id
     ), settled as (
         update inbox.delivery d
            set state = r.state,
                lane_epoch = null,
                failures = d.failures + r.is_failure::integer,
-               due_at = case when r.state in ('retry', 'in_doubt')
+               due_at = case when r.state in ('ready', 'retry', 'in_doubt')
                              then clock_timestamp() + make_interval(secs => r.delay_seconds) end,
                settled_at = case when r.state in ('applied', 'dead') then clock_timestamp() end,
-               -- A first call that never left leaves nothing to be in doubt about.
-               first_sent_at = case when r.is_unsent and d.first_sent_at >= d.began_at and r.state = 'retry'
-                                    then null else d.first_sent_at end,
-               request_sha256 = case when r.is_unsent and d.first_sent_at >= d.began_at and r.state = 'retry'
-                                     then null else d.request_sha256 end,
+               first_sent_at = case when not r.is_forgotten then d.first_sent_at end,
+               last_sent_at = case when not r.is_forgotten then d.last_sent_at end,
+               request_sha256 = case when not r.is_forgotten then d.request_sha256 end,
+               reference = case when not r.is_forgotten then d.reference end,
+               job = case when not r.is_forgotten then coalesce(r.job, d.job) end,
+               -- What never left has used no key.
+               key_number = d.key_number + r.starts_anew::integer,
                external_id = coalesce(r.external_id, d.external_id),
                reason = r.reason,
                reason_class = r.reason_class
-          from result r
+          from judged r
           join inbox.lane l on l.flow = wanted_flow and l.owner = me and l.epoch = r.epoch
          where d.id = r.id and d.flow = wanted_flow and d.lane = l.lane
            and d.state = 'applying' and d.lane_epoch = r.epoch
         returning d.id, d.attempt, d.began_at, d.key, d.sequence, d.state
     ), logged as (
-        insert into inbox.attempt (delivery_id, attempt, began_at, http_status, owner, outcome, external_id, reason)
-        select s.id, s.attempt, s.began_at, r.http_status, me, r.outcome, r.external_id, r.reason
+        insert into inbox.attempt (delivery_id, attempt, began_at, call, http_status, owner, outcome, external_id,
+                                   reason)
+        select s.id, s.attempt, s.began_at, r.call, r.http_status, me, r.outcome, r.external_id, r.reason
           from settled s join result r using (id)
     ), promoted as (
         update inbox.delivery d
@@ -73,6 +84,6 @@ begin
 end
 $$;
 comment on function inbox.settle is
-    'Ends attempts: new state, attempt log, and the next delivery of a finished key becomes ready. Returns what was settled; a result that is missing came from an owner that has lost its lane and is void. Locks the lanes it touches.';
+    'Ends calls of every kind: new state, attempt log, and the next delivery of a finished key becomes ready. Returns what was settled; a result that is missing came from an owner that has lost its lane and is void. "start_anew": it is certain that nothing took effect; what was sent is forgotten, and its key is never used again. Locks the lanes it touches.';
 revoke all on function inbox.settle from public;
 grant execute on function inbox.settle to outbox_adapter;

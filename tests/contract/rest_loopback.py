@@ -127,7 +127,7 @@ async def adapter_for(
 
 async def sent(adapter: RestAdapter, delivery: Delivery = DELIVERY) -> Receipt:
     """Send a delivery; whatever comes of it must not tell secrets or payloads."""
-    receipt = await adapter.send(adapter.render(delivery), traceparent=TRACEPARENT)
+    (receipt,) = await adapter.send([adapter.render(delivery)], traceparent=TRACEPARENT)
     assert BEARER not in repr(receipt)
     assert CUSTOMER not in repr(receipt)
     return receipt

@@ -45,7 +45,8 @@ async def test_one_poison_key_with_many_behind_it_costs_the_others_nothing(datab
         _, touched = await rows_touched(
             connection,
             "inbox.delivery",
-            "select * from inbox.begin_calls($1, 'me', $2, $3, $4)",
+            "select * from inbox.begin_calls($1, 'me', $2, $3, array['send'], $4, array[null], array['v'],"
+            " array[false], array[false])",
             FLOW,
             [due["id"]],
             [due["epoch"]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from outbox.model.delivery import Settlement, State
-from outbox.model.inbox import AcceptCounts, Arrival, Beginning, DueDelivery, Parking, Result
+from outbox.model.inbox import AcceptCounts, Arrival, Beginning, CallKind, DueDelivery, Parking, Result
 from outbox.postgres.inbox_store import InboxSession
 from tests.kit.database import Database
 
@@ -30,11 +30,13 @@ def arrival(
 
 
 def applied(due: DueDelivery, external_id: str = "X") -> Result:
-    return Result(due.id, due.epoch, "applied", 201, False, Settlement(State.APPLIED, external_id=external_id))
+    return Result(due.id, due.epoch, CallKind.SEND, "applied", 201, False, Settlement(State.APPLIED, external_id=external_id))
 
 
-def ended(due: DueDelivery, settlement: Settlement, *, is_unsent: bool = False) -> Result:
-    return Result(due.id, due.epoch, "test", None, is_unsent, settlement)
+def ended(
+    due: DueDelivery, settlement: Settlement, *, is_unsent: bool = False, kind: CallKind = CallKind.SEND
+) -> Result:
+    return Result(due.id, due.epoch, kind, "test", None, is_unsent, settlement)
 
 
 @dataclass
@@ -54,8 +56,11 @@ class Inbox:
     async def due(self, wanted: int = 100, in_hand: tuple[int, ...] = ()) -> list[DueDelivery]:
         return await self.session.fetch(self.me, in_hand, wanted)
 
-    async def begin(self, *due: DueDelivery, sha256: bytes = HASH) -> dict[int, int]:
-        return await self.session.begin(self.me, [Beginning(one.id, one.epoch, sha256) for one in due])
+    async def begin(self, *due: DueDelivery, sha256: bytes = HASH, reference: str | None = None) -> dict[int, int]:
+        return await self.begin_as(*[Beginning(one.id, one.epoch, CallKind.SEND, sha256, reference) for one in due])
+
+    async def begin_as(self, *beginnings: Beginning) -> dict[int, int]:
+        return await self.session.begin(self.me, beginnings)
 
     async def settle(self, *results: Result) -> set[int]:
         return await self.session.settle(self.me, results)

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
 
-from outbox.inbox.decide import Call, decide, idempotency_key
-from outbox.model.adapter import Delivery, IdempotencyKey, NoRecovery, RecoveryStrategy, Request
+from outbox.inbox.decide import Ask, Send, decide, groups, idempotency_key
+from outbox.model.adapter import Capabilities, Delivery, Request
 from outbox.model.delivery import RetryPolicy, State, settle
 from outbox.model.errors import MappingError
-from outbox.model.inbox import DueDelivery, Parking
+from outbox.model.inbox import CallKind, DueDelivery, Parking
 from outbox.model.outcome import (
     AlreadyApplied,
     Configuration,
+    Found,
     Outcome,
     Receipt,
     Rejected,
     Retry,
     TargetDown,
     Throttled,
+)
+from outbox.model.recovery import (
+    Asking,
+    AsyncJob,
+    IdempotencyKey,
+    LookupThenCreate,
+    NoRecovery,
+    RecoveryStrategy,
+    UpsertByReference,
 )
 
 WINDOW = IdempotencyKey(window_seconds=3600, margin_seconds=60)
@@ -32,19 +42,32 @@ class PlainAdapter:
 
     strategy: RecoveryStrategy
     body: bytes = b"same"
+    reference: str | None = None
+    asking: Asking | None = None
+    batch: int = 1
 
     def supports(self, event_type: str) -> bool:
         return event_type == "order.confirmed"
 
-    def recovery(self, event_type: str) -> RecoveryStrategy:
-        assert event_type == "order.confirmed"
-        return self.strategy
+    def capabilities(self, event_type: str) -> Capabilities:
+        assert event_type.startswith("order.")
+        return Capabilities(self.strategy, "v1", self.asking, self.batch)
+
+    def max_batch(self) -> int:
+        return self.batch
 
     def render(self, delivery: Delivery) -> Request:
-        return Request("POST", "http://t/", self.body, {"Idempotency-Key": delivery.idempotency_key})
+        headers = {"Idempotency-Key": delivery.idempotency_key}
+        return Request("POST", "http://t/", self.body, headers, self.reference)
 
-    async def send(self, request: Request, *, traceparent: str | None) -> Receipt:
-        raise AssertionError(f"deciding must not send {request} ({traceparent})")
+    async def send(self, requests: Sequence[Request], *, traceparent: str | None) -> Sequence[Receipt]:
+        raise AssertionError(f"deciding must not send {requests} ({traceparent})")
+
+    async def look_up(self, event_type: str, reference: str) -> Found:
+        raise AssertionError(f"deciding must not ask for {event_type} {reference}")
+
+    async def poll(self, event_type: str, job: str) -> Receipt:
+        raise AssertionError(f"deciding must not ask for {event_type} {job}")
 
     async def close(self) -> None: ...
 
@@ -62,13 +85,21 @@ class Nothing:
 
 DUE = DueDelivery(
     id=1, lane=2, epoch=3, state=State.READY, sequence=4, message_id="m", type="order.confirmed", version=1, key="k",
-    attempt=0, failures=0, sent_age_seconds=None, request_sha256=None, traceparent=None, body=b"{}",
+    attempt=0, failures=0, sent_age_seconds=None, last_sent_age_seconds=None, request_sha256=None, key_number=0,
+    reference=None, job=None, traceparent=None, body=b"{}",
 )  # fmt: skip
 
 
 def sent(age_seconds: float, *, state: State = State.IN_DOUBT, body: bytes = b"same") -> DueDelivery:
     request = PlainAdapter(WINDOW, body).render(_delivery())
-    return replace(DUE, state=state, attempt=1, sent_age_seconds=age_seconds, request_sha256=request.sha256())
+    return replace(
+        DUE,
+        state=state,
+        attempt=1,
+        sent_age_seconds=age_seconds,
+        last_sent_age_seconds=age_seconds,
+        request_sha256=request.sha256(),
+    )
 
 
 def _delivery() -> Delivery:
@@ -77,13 +108,13 @@ def _delivery() -> Delivery:
 
 def test_a_new_delivery_is_called_with_a_key_of_its_flow_and_message() -> None:
     call = decide("f", DUE, Everything(), PlainAdapter(NoRecovery()))
-    assert isinstance(call, Call)
+    assert isinstance(call, Send)
     assert call.request.headers["Idempotency-Key"] == "f-m"
     assert call.beginning().request_sha256 == call.request.sha256()
 
 
 def test_a_doubt_inside_the_window_is_sent_again_unchanged() -> None:
-    assert isinstance(decide("f", sent(100), Everything(), PlainAdapter(WINDOW)), Call)
+    assert isinstance(decide("f", sent(100), Everything(), PlainAdapter(WINDOW)), Send)
 
 
 @pytest.mark.parametrize(
@@ -92,23 +123,21 @@ def test_a_doubt_inside_the_window_is_sent_again_unchanged() -> None:
         (sent(3541), WINDOW, b"same", "outside the target's idempotency window of 3600 s"),
         (sent(100), WINDOW, b"changed", "changed since the request was first sent"),
         (sent(100), NoRecovery(), b"same", "no recovery strategy"),
-        (sent(100, state=State.RETRY), WINDOW, b"changed", None),
-        (sent(100, state=State.RETRY), NoRecovery(), b"changed", "no recovery strategy"),
     ],
 )
 def test_a_doubt_that_cannot_be_resolved_safely_is_parked_for_a_person(
-    due: DueDelivery, strategy: RecoveryStrategy, body: bytes, reason: str | None
+    due: DueDelivery, strategy: RecoveryStrategy, body: bytes, reason: str
 ) -> None:
     parking = decide("f", due, Everything(), PlainAdapter(strategy, body))
     assert isinstance(parking, Parking)
     assert parking.state is State.IN_DOUBT
-    assert (reason or "changed") in parking.reason
+    assert reason in parking.reason
 
 
 def test_a_definite_failure_is_tried_again_whatever_the_strategy_and_the_age() -> None:
     due = sent(99_999, state=State.RETRY)
-    assert isinstance(decide("f", due, Everything(), PlainAdapter(NoRecovery())), Call)
-    assert isinstance(decide("f", due, Everything(), PlainAdapter(WINDOW)), Call)
+    assert isinstance(decide("f", due, Everything(), PlainAdapter(NoRecovery())), Send)
+    assert isinstance(decide("f", due, Everything(), PlainAdapter(WINDOW)), Send)
 
 
 def test_what_cannot_be_mapped_is_dead_when_nothing_was_sent_and_in_doubt_when_something_was() -> None:
@@ -123,19 +152,72 @@ def test_what_cannot_be_mapped_is_dead_when_nothing_was_sent_and_in_doubt_when_s
 @pytest.mark.parametrize("outcome", [Throttled("429", 3.0), TargetDown("refused"), Configuration("401"), Retry("500")])
 def test_a_doubt_outlives_an_answer_that_only_speaks_of_the_latest_try(outcome: Outcome) -> None:
     """Else the window would not be checked again: the target may forget the key while it throttles us."""
-    settlement = settle(outcome, attempt=2, failures=0, policy=RetryPolicy(), jitter=1.0, was_in_doubt=True)
+    settlement = settle(outcome, attempt=2, failures=0, policy=RetryPolicy(), jitter=1.0, recovery=WINDOW, was_in_doubt=True)
     assert settlement.state is State.IN_DOUBT
     assert settlement.delay_seconds is not None
 
 
 def test_a_doubt_whose_tries_are_used_up_is_parked_and_not_called_dead() -> None:
     settlement = settle(
-        Retry("500"), attempt=9, failures=7, policy=RetryPolicy(attempts=8), jitter=1.0, was_in_doubt=True
+        Retry("500"), attempt=9, failures=7, policy=RetryPolicy(attempts=8), jitter=1.0, recovery=WINDOW, was_in_doubt=True
     )
     assert (settlement.state, settlement.delay_seconds) == (State.IN_DOUBT, None)
 
 
 def test_an_answer_about_the_key_ends_the_doubt() -> None:
     for outcome, state in ((AlreadyApplied("X"), State.APPLIED), (Rejected("422"), State.DEAD)):
-        settlement = settle(outcome, attempt=2, failures=0, policy=RetryPolicy(), jitter=1.0, was_in_doubt=True)
+        settlement = settle(outcome, attempt=2, failures=0, policy=RetryPolicy(), jitter=1.0, recovery=WINDOW, was_in_doubt=True)
         assert settlement.state is state
+
+
+@pytest.mark.parametrize("strategy", [WINDOW, NoRecovery(), LookupThenCreate()])
+def test_after_a_definite_failure_another_request_gets_another_key(strategy: RecoveryStrategy) -> None:
+    """A mapping that was corrected applies at once; under the old key the target would refuse it, or repeat itself."""
+    call = decide("f", sent(100, state=State.RETRY), Everything(), PlainAdapter(strategy, b"changed"))
+    assert isinstance(call, Send)
+    assert call.request.headers["Idempotency-Key"] == "f-m-1"
+    assert call.beginning().starts_anew
+
+
+def test_what_is_in_doubt_is_looked_up_once_asking_proves_something() -> None:
+    adapter = PlainAdapter(LookupThenCreate(), reference="R-1", asking=Asking(60))
+    early = decide("f", replace(sent(59), reference="R-1"), Everything(), adapter)
+    assert isinstance(early, Parking)
+    assert (early.state, early.delay_seconds) == (State.IN_DOUBT, 1.0)
+    call = decide("f", replace(sent(60), reference="R-1"), Everything(), adapter)
+    assert isinstance(call, Ask)
+    assert (call.kind, call.about) == (CallKind.LOOK_UP, "R-1")
+    assert call.beginning().request_sha256 is None
+
+
+def test_what_was_sent_without_a_reference_cannot_be_looked_up() -> None:
+    adapter = PlainAdapter(LookupThenCreate(), reference="R-1", asking=Asking(60))
+    parking = decide("f", sent(60), Everything(), adapter)
+    assert isinstance(parking, Parking)
+    assert (parking.delay_seconds, "cannot be asked" in parking.reason) == (None, True)
+
+
+def test_a_job_is_asked_about_also_when_its_request_cannot_be_built_any_more() -> None:
+    due = replace(sent(9999), job="/jobs/7")
+    call = decide("f", due, Nothing(), PlainAdapter(AsyncJob(3600)))
+    assert isinstance(call, Ask)
+    assert (call.kind, call.about) == (CallKind.POLL, "/jobs/7")
+
+
+def test_an_upsert_under_the_same_reference_may_say_something_else() -> None:
+    due = replace(sent(9999), reference="R-1")
+    call = decide("f", due, Everything(), PlainAdapter(UpsertByReference(), b"changed", reference="R-1"))
+    assert isinstance(call, Send)
+    assert call.beginning().may_differ
+    renamed = decide("f", due, Everything(), PlainAdapter(UpsertByReference(), b"changed", reference="R-2"))
+    assert isinstance(renamed, Parking)
+
+
+def test_requests_of_one_type_share_calls_up_to_the_limit_and_questions_are_asked_alone() -> None:
+    adapter = PlainAdapter(WINDOW, batch=2)
+    sends = [decide("f", replace(DUE, id=number), Everything(), adapter) for number in range(3)]
+    other = decide("f", replace(DUE, id=3, type="order.changed"), Everything(), adapter)
+    question = Ask(DUE, CallKind.POLL, "/jobs/7", Capabilities())
+    calls = [call for call in (*sends, other, question, question) if not isinstance(call, Parking)]
+    grouped = [[call.due.id for call in group] for group in groups(calls)]
+    assert grouped == [[0, 1], [2], [3], [1], [1]]

@@ -8,17 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.model.adapter import IdempotencyKey, NoRecovery
 from outbox.model.backoff import Backoff
-from outbox.model.delivery import RetryPolicy, Settlement, State, may_send_again, settle
+from outbox.model.delivery import RetryPolicy, Settlement, State, settle, settle_look_up, settle_poll
 from outbox.model.outcome import (
     OUTCOME_NAMES,
+    Absent,
     Accepted,
     AlreadyApplied,
+    Ambiguous,
     Applied,
     Configuration,
     CredentialsExpired,
+    NotTold,
     Outcome,
+    Present,
     Rejected,
     Retry,
     StaleConflict,
@@ -27,6 +30,7 @@ from outbox.model.outcome import (
     Unknown,
     outcome_name,
 )
+from outbox.model.recovery import AsyncJob, IdempotencyKey, NoRecovery, RecoveryStrategy
 
 # Pauses of 1, 2, 4, 8, 10, 10, … seconds with a jitter of 1; the third failure is the last.
 POLICY = RetryPolicy(attempts=3, backoff=Backoff(first_seconds=1.0, max_seconds=10.0))
@@ -82,7 +86,7 @@ policies = st.builds(
 
 @pytest.mark.parametrize(("outcome", "settlement"), TABLE, ids=lambda value: repr(value)[:60])
 def test_an_outcome_settles_a_delivery_as_the_table_says(outcome: Outcome, settlement: Settlement) -> None:
-    assert settle(outcome, attempt=4, failures=1, policy=POLICY, jitter=1.0) == settlement
+    assert settle(outcome, attempt=4, failures=1, policy=POLICY, jitter=1.0, recovery=NoRecovery()) == settlement
 
 
 def test_the_table_has_every_outcome() -> None:
@@ -91,7 +95,7 @@ def test_the_table_has_every_outcome() -> None:
 
 
 def test_the_last_failure_of_a_message_is_its_end_whatever_the_target_asks_for() -> None:
-    settlement = settle(Retry("oops", 60.0), attempt=9, failures=2, policy=POLICY, jitter=1.0)
+    settlement = settle(Retry("oops", 60.0), attempt=9, failures=2, policy=POLICY, jitter=1.0, recovery=NoRecovery())
 
     assert settlement == Settlement(State.DEAD, is_failure=True, reason="oops", reason_class="retry")
 
@@ -102,13 +106,21 @@ def test_the_last_failure_of_a_message_is_its_end_whatever_the_target_asks_for()
     failures=st.integers(0, 1000),
     policy=policies,
     jitter=st.floats(0, 1),
+    recovery=st.sampled_from([NoRecovery(), IdempotencyKey(60), IdempotencyKey(60, caches_errors=True), AsyncJob(60)]),
     was_in_doubt=st.booleans(),
 )
 def test_a_settlement_is_one_that_the_database_takes(
-    outcome: Outcome, attempt: int, failures: int, policy: RetryPolicy, jitter: float, was_in_doubt: bool
+    outcome: Outcome, attempt: int, failures: int, policy: RetryPolicy, jitter: float,
+    recovery: RecoveryStrategy, was_in_doubt: bool,
 ) -> None:
     settlement = settle(
-        outcome, attempt=attempt, failures=failures, policy=policy, jitter=jitter, was_in_doubt=was_in_doubt
+        outcome,
+        attempt=attempt,
+        failures=failures,
+        policy=policy,
+        jitter=jitter,
+        recovery=recovery,
+        was_in_doubt=was_in_doubt,
     )
 
     assert settlement.state in {State.APPLIED, State.RETRY, State.IN_DOUBT, State.DEAD}
@@ -128,47 +140,77 @@ def test_a_settlement_is_one_that_the_database_takes(
 def test_what_is_not_the_messages_fault_never_kills_it(
     outcome: Outcome, attempt: int, failures: int, jitter: float
 ) -> None:
-    settlement = settle(outcome, attempt=attempt, failures=failures, policy=POLICY, jitter=jitter)
+    settlement = settle(outcome, attempt=attempt, failures=failures, policy=POLICY, jitter=jitter, recovery=NoRecovery())
 
     if isinstance(outcome, Throttled | TargetDown | CredentialsExpired | Configuration | Unknown):
         assert settlement.state is not State.DEAD
         assert not settlement.is_failure
 
 
-@pytest.mark.parametrize(
-    ("sent_age_seconds", "is_same_request", "parked_because"),
-    [
-        (0.0, True, None),
-        (3539.9, True, None),
-        (3540.0, True, "first sent 3540 s ago, outside the target's idempotency window of 3600 s"),
-        (10.0, False, "the mapping or the adapter's settings changed since the request was first sent"),
-        (99_999.0, False, "first sent 99999 s ago, outside the target's idempotency window of 3600 s"),
-    ],
-)
-def test_a_key_makes_sending_again_safe_inside_its_window_and_for_the_same_request(
-    sent_age_seconds: float, is_same_request: bool, parked_because: str | None
+def test_a_target_that_repeats_its_errors_gets_another_key_after_a_definite_one() -> None:
+    cached, plain = IdempotencyKey(3600, caches_errors=True), IdempotencyKey(3600)
+    for strategy, starts_anew in ((cached, True), (plain, False)):
+        again = settle(Retry("500"), attempt=1, failures=0, policy=POLICY, jitter=1.0, recovery=strategy)
+        assert (again.state, again.starts_anew) == (State.RETRY, starts_anew)
+        throttled = settle(Throttled("429"), attempt=1, failures=0, policy=POLICY, jitter=1.0, recovery=strategy)
+        assert not throttled.starts_anew
+    doubt = settle(Retry("500"), attempt=2, failures=0, policy=POLICY, jitter=1.0, recovery=cached, was_in_doubt=True)
+    assert (doubt.state, doubt.starts_anew) == (State.IN_DOUBT, False), "it may be the answer to another try"
+
+
+def test_a_job_that_the_target_has_taken_is_asked_about_again_and_again() -> None:
+    job = AsyncJob(window_seconds=3600, poll_seconds=7)
+    taken = settle(Accepted("/jobs/1"), attempt=1, failures=0, policy=POLICY, jitter=1.0, recovery=job)
+    assert (taken.state, taken.delay_seconds, taken.job) == (State.IN_DOUBT, 7, "/jobs/1")
+    without = settle(Accepted(), attempt=1, failures=0, policy=POLICY, jitter=1.0, recovery=job)
+    assert (without.state, without.delay_seconds) == (State.IN_DOUBT, None)
+
+
+POLLED: list[tuple[Outcome, State, float | None, bool]] = [
+    (Applied("X"), State.APPLIED, None, False),
+    (Rejected("failed"), State.DEAD, None, False),
+    (Retry("failed, try again"), State.RETRY, 1.0, True),
+    (Accepted(), State.IN_DOUBT, 7.0, False),
+    (Accepted("/jobs/2"), State.IN_DOUBT, 7.0, False),
+    (Throttled("slow", 60.0), State.IN_DOUBT, 60.0, False),
+    (TargetDown("away"), State.IN_DOUBT, 8.0, False),
+    (Configuration("401"), State.IN_DOUBT, 10.0, False),
+    (Unknown("no answer"), State.IN_DOUBT, 8.0, False),
+]
+
+
+@pytest.mark.parametrize(("outcome", "state", "delay_seconds", "starts_anew"), POLLED)
+def test_only_what_is_said_of_a_job_ends_its_doubt(
+    outcome: Outcome, state: State, delay_seconds: float | None, starts_anew: bool
 ) -> None:
-    strategy = IdempotencyKey(window_seconds=3600, margin_seconds=60)
-
-    settlement = may_send_again(strategy, sent_age_seconds=sent_age_seconds, is_same_request=is_same_request)
-
-    if parked_because is None:
-        assert settlement is None
-        return
-    assert settlement == Settlement(
-        State.IN_DOUBT,
-        delay_seconds=None,
-        reason=f"may have been applied, and sending it again is not safe: {parked_because}",
-        reason_class="in_doubt",
+    settlement = settle_poll(
+        outcome,
+        job="/jobs/1",
+        recovery=AsyncJob(3600, poll_seconds=7),
+        attempt=4,
+        failures=0,
+        policy=POLICY,
+        jitter=1.0,
     )
+    assert (settlement.state, settlement.delay_seconds, settlement.starts_anew) == (state, delay_seconds, starts_anew)
+    if isinstance(outcome, Accepted):
+        assert settlement.job == (outcome.job_url or "/jobs/1")
+    if state is State.IN_DOUBT:
+        assert not settlement.is_failure
 
 
-@given(sent_age_seconds=st.floats(0, 10**9), is_same_request=st.booleans())
-def test_without_a_strategy_nothing_is_ever_sent_again(sent_age_seconds: float, is_same_request: bool) -> None:
-    settlement = may_send_again(NoRecovery(), sent_age_seconds=sent_age_seconds, is_same_request=is_same_request)
+def test_a_look_up_ends_the_doubt_when_the_target_can_tell() -> None:
+    def judged(answer: Present | Absent | Ambiguous | NotTold) -> Settlement:
+        return settle_look_up(answer, attempt=4, policy=POLICY, jitter=1.0)
 
-    assert settlement is not None
-    assert (settlement.state, settlement.delay_seconds) == (State.IN_DOUBT, None)
+    assert judged(Present("X")) == Settlement(State.APPLIED, external_id="X")
+    assert judged(Absent()) == Settlement(State.READY, 0.0, starts_anew=True)
+    parked = judged(Ambiguous("two of them"))
+    assert (parked.state, parked.delay_seconds) == (State.IN_DOUBT, None)
+    assert "two of them" in (parked.reason or "")
+    for outcome, delay_seconds in ((TargetDown("away"), 8.0), (Throttled("slow", 60.0), 60.0), (Retry("oops"), 1.0)):
+        later = judged(NotTold(outcome))
+        assert (later.state, later.delay_seconds, later.is_failure) == (State.IN_DOUBT, delay_seconds, False)
 
 
 def test_pauses_double_up_to_their_bound() -> None:

@@ -1,0 +1,116 @@
+"""What a REST target's answers to questions mean: is the record there, how did the job end. Pure."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+from adapters import path_template
+from adapters.answers import Answer, NoAnswer
+from adapters.json_text import MISSING, decode, dig
+from adapters.rest_classify import Call, classify, classify_no_answer
+from adapters.rest_settings import REFERENCE, JobRequest, LookUpRequest
+from outbox.model.outcome import (
+    Absent,
+    Accepted,
+    Ambiguous,
+    Applied,
+    Configuration,
+    CredentialsExpired,
+    Found,
+    NotTold,
+    Outcome,
+    Present,
+    Receipt,
+    Rejected,
+    Retry,
+    TargetDown,
+    Throttled,
+    Unknown,
+)
+
+_GONE = (404, 410)
+
+
+def look_up_url(base_url: str, request: LookUpRequest, reference: str) -> str:
+    """Return the address of a question for a reference."""
+    path = path_template.fill(request.path, {"reference": reference})
+    query = urlencode(
+        {name: value.replace(REFERENCE, reference) for name, value in request.query.items()}, quote_via=quote
+    )
+    return f"{base_url}{path}" + (f"?{query}" if query else "")
+
+
+def job_url(base_url: str, job: str) -> str | None:
+    """Return the address of a job, None when it leads to another host: credentials go to nobody else."""
+    url = urljoin(f"{base_url}/", job)
+    ours, theirs = urlsplit(base_url), urlsplit(url)
+    return url if (ours.scheme, ours.netloc) == (theirs.scheme, theirs.netloc) else None
+
+
+def found(came: Answer | NoAnswer, call: Call, request: LookUpRequest, reference: str) -> Found:
+    """Decide what an answer to a look-up means. "Absent" is said only by a target that has understood the question."""
+    if isinstance(came, NoAnswer):
+        return Found(NotTold(_excused(classify_no_answer(came, call))), came.status)
+    if came.status in _GONE and request.records is None:
+        return Found(Absent(), came.status)
+    if came.status // 100 != 2:
+        return Found(NotTold(_excused(classify(came, call))), came.status)
+    try:
+        document = decode(came.body or b"")
+    except ValueError:
+        return Found(NotTold(Retry(f"{call.label}: the answer {came.status} is not JSON")), came.status)
+    records = [document] if request.records is None else dig(document, request.records)
+    if not isinstance(records, list):
+        return Found(NotTold(Configuration(f"{call.label}: the answer has no list at {request.records}")), came.status)
+    return Found(_judged(records, call, request, reference), came.status)
+
+
+def _judged(records: list[object], call: Call, request: LookUpRequest, reference: str) -> Present | Absent | Ambiguous:
+    if not records:
+        return Absent()
+    if len(records) > 1:
+        return Ambiguous(f"{call.label}: {len(records)} records bear this reference")
+    for path, wanted in request.same.items():
+        if dig(records[0], path) != wanted.replace(REFERENCE, reference):
+            return Ambiguous(f"{call.label}: the record under this reference has another {path}")
+    if request.external_id is None:
+        return Present()
+    external_id = dig(records[0], request.external_id)
+    return Present(external_id if isinstance(external_id, str) and external_id.isprintable() else None)
+
+
+def ended(came: Answer | NoAnswer, call: Call, request: JobRequest) -> Receipt:
+    """Decide what an answer to a question about a job means."""
+    if isinstance(came, NoAnswer):
+        return Receipt(_excused(classify_no_answer(came, call)), came.status)
+    if came.status // 100 != 2:
+        outcome = classify(came, call)
+        # A refused question says nothing of the job.
+        return Receipt(Unknown(outcome.reason) if isinstance(outcome, Rejected) else _excused(outcome), came.status)
+    try:
+        document = decode(came.body or b"")
+    except ValueError:
+        return Receipt(Unknown(f"{call.label}: the answer {came.status} is not JSON"), came.status)
+    return Receipt(_job_outcome(dig(document, request.status), document, call, request), came.status)
+
+
+def _job_outcome(status: object, document: object, call: Call, request: JobRequest) -> Outcome:
+    if status is MISSING:
+        return Unknown(f"{call.label}: the answer has no {request.status}")
+    if status in request.applied:
+        external_id = dig(document, request.external_id) if request.external_id is not None else None
+        return Applied(external_id if isinstance(external_id, str) else None)
+    if status in request.rejected:
+        return Rejected(f"{call.label}: the job ended as {status}")
+    if status in request.retry:
+        return Retry(f"{call.label}: the job ended as {status}")
+    return Accepted()
+
+
+def _excused(outcome: Outcome) -> TargetDown | Throttled | CredentialsExpired | Configuration | Retry:
+    """Return why a question got no answer; whatever it was, asking again later is safe."""
+    if isinstance(outcome, TargetDown | Throttled | CredentialsExpired | Configuration | Retry):
+        return outcome
+    reason = getattr(outcome, "reason", "no usable answer")
+    return Retry(str(reason))
+

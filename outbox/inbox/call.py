@@ -1,0 +1,76 @@
+"""Makes one call of an adapter, and decides what its answers make of the deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from outbox.inbox.decide import Ask, Call, Send
+from outbox.model.adapter import Adapter
+from outbox.model.delivery import RetryPolicy, Settlement, State, settle, settle_look_up, settle_poll
+from outbox.model.inbox import CallKind, Result
+from outbox.model.outcome import Found, NotTold, Receipt, Retry, TargetDown, Unknown, found_name, outcome_name
+from outbox.model.recovery import AsyncJob
+
+Answer = Receipt | Found
+
+
+async def answered(adapter: Adapter, calls: Sequence[Call]) -> Sequence[Answer]:
+    """Make the call of a group, and return an answer for each; see `outbox.inbox.decide.groups`."""
+    try:
+        match calls[0]:
+            case Send():
+                requests = [call.request for call in calls if isinstance(call, Send)]
+                receipts = await adapter.send(requests, traceparent=calls[0].due.traceparent)
+                if len(receipts) == len(calls):
+                    return receipts
+                return _for_all(calls, f"the adapter answered {len(receipts)} of {len(calls)} requests")
+            case Ask(due, CallKind.LOOK_UP, about):
+                return [await adapter.look_up(due.type, about)]
+            case Ask(due, _, about):
+                return [await adapter.poll(due.type, about)]
+    except Exception as error:  # noqa: BLE001 - the one place where an attempt's outcome is decided
+        # A bug in an adapter: the request may have left, so the delivery is in doubt and not lost.
+        return _for_all(calls, f"the adapter failed: {type(error).__name__}")
+
+
+def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, jitter: float) -> Result:
+    """Return what is written of a call that came back."""
+    due, recovery = call.due, call.capabilities.recovery
+    is_unsent = False
+    match call, answer:
+        case Send(), Receipt(outcome):
+            is_unsent = isinstance(outcome, TargetDown) and answer.http_status is None
+            settlement = settle(
+                outcome,
+                attempt=attempt,
+                failures=due.failures,
+                policy=policy,
+                jitter=jitter,
+                recovery=recovery,
+                was_in_doubt=due.state is State.IN_DOUBT,
+            )
+        case Ask(_, CallKind.POLL, job), Receipt(outcome):
+            settlement = settle_poll(
+                outcome,
+                job=job,
+                recovery=recovery if isinstance(recovery, AsyncJob) else AsyncJob(0),
+                attempt=attempt,
+                failures=due.failures,
+                policy=policy,
+                jitter=jitter,
+            )
+        case Ask(), Found(told):
+            settlement = settle_look_up(told, attempt=attempt, policy=policy, jitter=jitter)
+        case _:
+            raise TypeError(f"{type(answer).__name__} is no answer to {type(call).__name__}")
+    name = outcome_name(answer.outcome) if isinstance(answer, Receipt) else found_name(answer.answer)
+    kind = call.kind if isinstance(call, Ask) else CallKind.SEND
+    return Result(due.id, due.epoch, kind, name, answer.http_status, is_unsent, settlement)
+
+
+def _for_all(calls: Sequence[Call], reason: str) -> Sequence[Answer]:
+    def answer(call: Call) -> Answer:
+        is_look_up = isinstance(call, Ask) and call.kind is CallKind.LOOK_UP
+        return Found(NotTold(Retry(reason))) if is_look_up else Receipt(Unknown(reason))
+
+    return [answer(call) for call in calls]
