@@ -197,5 +197,7 @@ def _reference(operation: Operation, path: str, document: Mapping[str, object]) 
         return path if path_template.has_placeholder(operation.path) else None
     value = dig(document, operation.reference)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise MappingError(operation.reference, "is no text or whole number, and the target is asked for the record by it")
+        raise MappingError(
+            operation.reference, "is no text or whole number, and the target is asked for the record by it"
+        )
     return str(value)

@@ -31,6 +31,10 @@ from outbox.model.outcome import (
 _GONE = (404, 410)
 
 
+def _is_success(status: int) -> bool:
+    return 200 <= status < 300  # noqa: PLR2004 - the class of HTTP statuses
+
+
 def look_up_url(base_url: str, request: LookUpRequest, reference: str) -> str:
     """Return the address of a question for a reference."""
     path = path_template.fill(request.path, {"reference": reference})
@@ -51,9 +55,11 @@ def found(came: Answer | NoAnswer, call: Call, request: LookUpRequest, reference
     """Decide what an answer to a look-up means. "Absent" is said only by a target that has understood the question."""
     if isinstance(came, NoAnswer):
         return Found(NotTold(_excused(classify_no_answer(came, call))), came.status)
-    if came.status in _GONE and request.records is None:
-        return Found(Absent(), came.status)
-    if came.status // 100 != 2:
+    if came.status in _GONE:
+        # A list without the record would be an empty one.
+        wrong_path = NotTold(Configuration(f"{call.label}: answered {came.status}, so there is no such list"))
+        return Found(Absent() if request.records is None else wrong_path, came.status)
+    if not _is_success(came.status):
         return Found(NotTold(_excused(classify(came, call))), came.status)
     try:
         document = decode(came.body or b"")
@@ -83,7 +89,7 @@ def ended(came: Answer | NoAnswer, call: Call, request: JobRequest) -> Receipt:
     """Decide what an answer to a question about a job means."""
     if isinstance(came, NoAnswer):
         return Receipt(_excused(classify_no_answer(came, call)), came.status)
-    if came.status // 100 != 2:
+    if not _is_success(came.status):
         outcome = classify(came, call)
         # A refused question says nothing of the job.
         return Receipt(Unknown(outcome.reason) if isinstance(outcome, Rejected) else _excused(outcome), came.status)
@@ -113,4 +119,3 @@ def _excused(outcome: Outcome) -> TargetDown | Throttled | CredentialsExpired | 
         return outcome
     reason = getattr(outcome, "reason", "no usable answer")
     return Retry(str(reason))
-

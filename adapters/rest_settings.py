@@ -126,7 +126,9 @@ class LookUpRequest(BaseModel):
     @model_validator(mode="after")
     def _asks_for_the_reference(self) -> Self:
         if REFERENCE not in self.path and not any(REFERENCE in value for value in self.query.values()):
-            raise ValueError(f"{REFERENCE} must stand in path or query, or the answer would be the same for every record")
+            raise ValueError(
+                f"{REFERENCE} must stand in path or query, or the answer would be the same for every record"
+            )
         return self
 
 

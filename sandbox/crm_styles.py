@@ -86,7 +86,9 @@ class StylesApi:
             return problem(HTTPStatus.NOT_FOUND, "There is no such job")
         self.looks[line.deal_id] += 1
         is_done = self.looks[line.deal_id] > _LOOKS_UNTIL_DONE
-        return web.json_response({"state": "done", "result": line.response["deal"]} if is_done else {"state": "running"})
+        return web.json_response(
+            {"state": "done", "result": line.response["deal"]} if is_done else {"state": "running"}
+        )
 
     async def _create(
         self, request: web.Request, key: str, *, ref: str | None = None, answer_is_job: bool = False
@@ -127,4 +129,6 @@ def _exists(line: LedgerLine) -> web.Response:
 
 
 def _accepted(line: LedgerLine) -> web.Response:
-    return web.json_response({"state": "queued"}, status=HTTPStatus.ACCEPTED, headers={"Location": f"/jobs/{line.deal_id}"})
+    return web.json_response(
+        {"state": "queued"}, status=HTTPStatus.ACCEPTED, headers={"Location": f"/jobs/{line.deal_id}"}
+    )

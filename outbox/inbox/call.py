@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from outbox.inbox.decide import Ask, Call, Send
 from outbox.model.adapter import Adapter
-from outbox.model.delivery import RetryPolicy, Settlement, State, settle, settle_look_up, settle_poll
+from outbox.model.delivery import RetryPolicy, State, settle, settle_look_up, settle_poll
 from outbox.model.inbox import CallKind, Result
 from outbox.model.outcome import Found, NotTold, Receipt, Retry, TargetDown, Unknown, found_name, outcome_name
 from outbox.model.recovery import AsyncJob

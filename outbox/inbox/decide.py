@@ -146,6 +146,4 @@ def _resumed(due: DueDelivery, capabilities: Capabilities, send: Send | None, pr
 
 
 def _in_doubt(due: DueDelivery, reason: str, delay_seconds: float | None = None) -> Parking:
-    return Parking(
-        due.id, due.epoch, State.IN_DOUBT, f"may have been applied, and {reason}", "in_doubt", delay_seconds
-    )
+    return Parking(due.id, due.epoch, State.IN_DOUBT, f"may have been applied, and {reason}", "in_doubt", delay_seconds)

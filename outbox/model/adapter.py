@@ -27,7 +27,7 @@ class Capabilities:
         max_batch: how many deliveries one call takes; each gets an outcome of its own.
     """
 
-    recovery: RecoveryStrategy = NoRecovery()
+    recovery: RecoveryStrategy = field(default_factory=NoRecovery)
     version: str = ""
     asking: Asking | None = None
     max_batch: int = 1

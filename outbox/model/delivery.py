@@ -171,7 +171,9 @@ def settle_look_up(
             return Settlement(State.READY, 0.0, starts_anew=True)
         case Ambiguous(reason):
             return Settlement(
-                State.IN_DOUBT, reason=f"the target cannot say whether it was applied: {reason}", reason_class="in_doubt"
+                State.IN_DOUBT,
+                reason=f"the target cannot say whether it was applied: {reason}",
+                reason_class="in_doubt",
             )
         case NotTold(outcome):
             return _later(outcome, attempt=attempt, policy=policy, jitter=jitter)

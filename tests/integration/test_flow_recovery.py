@@ -23,7 +23,8 @@ STYLES: dict[str, dict[str, object]] = {
     "upsert": {"method": "PUT", "path": "/upserts/{external_ref}", "recovery": "upsert"},
     "named_create": {"path": "/named/deals", "recovery": "named_create", "reference": "external_ref"},
     "look_up": {
-        "path": "/unkeyed/deals", "recovery": "look_up", "reference": "external_ref", "settle": "0s", "look_up": LOOK_UP,
+        "path": "/unkeyed/deals", "recovery": "look_up", "reference": "external_ref", "settle": "0s",
+        "look_up": LOOK_UP,
     },
     "job": {
         "path": "/jobs",
@@ -41,9 +42,7 @@ async def integration(database: Database, broker: Broker, tmp_path: Path) -> Asy
         yield Integration(database, broker, crm, tmp_path)
 
 
-def settings_for(
-    integration: Integration, style: str, *, key: Mapping[str, str] = KEY, **changes: object
-) -> Settings:
+def settings_for(integration: Integration, style: str, *, key: Mapping[str, str] = KEY, **changes: object) -> Settings:
     operation = {"method": "POST", "external_id": "deal.id"} | STYLES[style] | changes
     statuses: Mapping[str, str] = {"409": "already_applied"} if style == "named_create" else {}
     return integration.settings(

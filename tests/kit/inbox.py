@@ -30,7 +30,9 @@ def arrival(
 
 
 def applied(due: DueDelivery, external_id: str = "X") -> Result:
-    return Result(due.id, due.epoch, CallKind.SEND, "applied", 201, False, Settlement(State.APPLIED, external_id=external_id))
+    return Result(
+        due.id, due.epoch, CallKind.SEND, "applied", 201, False, Settlement(State.APPLIED, external_id=external_id)
+    )
 
 
 def ended(

@@ -152,21 +152,31 @@ def test_what_cannot_be_mapped_is_dead_when_nothing_was_sent_and_in_doubt_when_s
 @pytest.mark.parametrize("outcome", [Throttled("429", 3.0), TargetDown("refused"), Configuration("401"), Retry("500")])
 def test_a_doubt_outlives_an_answer_that_only_speaks_of_the_latest_try(outcome: Outcome) -> None:
     """Else the window would not be checked again: the target may forget the key while it throttles us."""
-    settlement = settle(outcome, attempt=2, failures=0, policy=RetryPolicy(), jitter=1.0, recovery=WINDOW, was_in_doubt=True)
+    settlement = settle(
+        outcome, attempt=2, failures=0, policy=RetryPolicy(), jitter=1.0, recovery=WINDOW, was_in_doubt=True
+    )
     assert settlement.state is State.IN_DOUBT
     assert settlement.delay_seconds is not None
 
 
 def test_a_doubt_whose_tries_are_used_up_is_parked_and_not_called_dead() -> None:
     settlement = settle(
-        Retry("500"), attempt=9, failures=7, policy=RetryPolicy(attempts=8), jitter=1.0, recovery=WINDOW, was_in_doubt=True
+        Retry("500"),
+        attempt=9,
+        failures=7,
+        policy=RetryPolicy(attempts=8),
+        jitter=1.0,
+        recovery=WINDOW,
+        was_in_doubt=True,
     )
     assert (settlement.state, settlement.delay_seconds) == (State.IN_DOUBT, None)
 
 
 def test_an_answer_about_the_key_ends_the_doubt() -> None:
     for outcome, state in ((AlreadyApplied("X"), State.APPLIED), (Rejected("422"), State.DEAD)):
-        settlement = settle(outcome, attempt=2, failures=0, policy=RetryPolicy(), jitter=1.0, recovery=WINDOW, was_in_doubt=True)
+        settlement = settle(
+            outcome, attempt=2, failures=0, policy=RetryPolicy(), jitter=1.0, recovery=WINDOW, was_in_doubt=True
+        )
         assert settlement.state is state
 
 

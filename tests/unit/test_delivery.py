@@ -110,8 +110,13 @@ def test_the_last_failure_of_a_message_is_its_end_whatever_the_target_asks_for()
     was_in_doubt=st.booleans(),
 )
 def test_a_settlement_is_one_that_the_database_takes(
-    outcome: Outcome, attempt: int, failures: int, policy: RetryPolicy, jitter: float,
-    recovery: RecoveryStrategy, was_in_doubt: bool,
+    outcome: Outcome,
+    attempt: int,
+    failures: int,
+    policy: RetryPolicy,
+    jitter: float,
+    recovery: RecoveryStrategy,
+    was_in_doubt: bool,
 ) -> None:
     settlement = settle(
         outcome,
@@ -140,7 +145,9 @@ def test_a_settlement_is_one_that_the_database_takes(
 def test_what_is_not_the_messages_fault_never_kills_it(
     outcome: Outcome, attempt: int, failures: int, jitter: float
 ) -> None:
-    settlement = settle(outcome, attempt=attempt, failures=failures, policy=POLICY, jitter=jitter, recovery=NoRecovery())
+    settlement = settle(
+        outcome, attempt=attempt, failures=failures, policy=POLICY, jitter=jitter, recovery=NoRecovery()
+    )
 
     if isinstance(outcome, Throttled | TargetDown | CredentialsExpired | Configuration | Unknown):
         assert settlement.state is not State.DEAD

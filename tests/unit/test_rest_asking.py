@@ -39,7 +39,7 @@ def answer(status: int, document: object = None, **headers: str) -> Answer:
 
 
 def test_a_reference_stands_in_path_and_query_and_cannot_leave_its_place() -> None:
-    assert look_up_url("http://t/api", LIST, "A&b=c/ü") == "http://t/api/deals?ref=A%26b%3Dc/%C3%BC"
+    assert look_up_url("http://t/api", LIST, "A&b=c/ü") == "http://t/api/deals?ref=A%26b%3Dc%2F%C3%BC"
     assert look_up_url("http://t/api", ONE, "A/../B") == "http://t/api/deals/A%2F..%2FB"
 
 

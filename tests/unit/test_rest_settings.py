@@ -8,8 +8,8 @@ from adapters.registry import ADAPTERS
 from adapters.rest import RestAdapter, build
 from adapters.rest_settings import RestSettings
 from outbox.model.adapter import Adapter
-from outbox.model.recovery import IdempotencyKey, NoRecovery
 from outbox.model.connection import Connection
+from outbox.model.recovery import IdempotencyKey, NoRecovery
 from tests.unit.config_cases import problems_of
 
 OPERATIONS: dict[str, object] = {"order.confirmed": {"method": "POST", "path": "/deals", "external_id": "deal.id"}}
@@ -111,7 +111,9 @@ def test_an_error_of_the_model_itself_does_not_quote_the_token() -> None:
 def test_recovery_is_the_configured_window_or_none() -> None:
     with_key = _build({"idempotency": {"window": "24h", "margin": "5m"}})
 
-    assert with_key.capabilities("order.confirmed").recovery == IdempotencyKey(window_seconds=86_400, margin_seconds=300)
+    assert with_key.capabilities("order.confirmed").recovery == IdempotencyKey(
+        window_seconds=86_400, margin_seconds=300
+    )
     assert _build({}).capabilities("order.confirmed").recovery == NoRecovery()
 
 
