@@ -169,6 +169,7 @@ class RestAdapter:
             label=f"{request.method} {request.operation.path[:_MAX_PATH_CHARACTERS]}",
             is_repeatable=not isinstance(self._settings.recovery_of(request.operation), NoRecovery | LookupThenCreate),
             addresses_record=path_template.has_placeholder(request.operation.path),
+            is_job=request.operation.job is not None,
             external_id=request.operation.external_id,
             statuses=self._settings.statuses,
             secrets=self._secrets,

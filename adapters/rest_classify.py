@@ -40,8 +40,8 @@ class Call:
 
     ``label`` is the method and the path as it is configured, for reasons: a filled path would hold parts of the
     payload. ``is_repeatable`` says that the target recognises a second request; ``addresses_record`` that the path
-    names one record rather than a collection. ``secrets`` never appear in a reason, nor does what the target
-    repeats of the ``document`` that was sent.
+    names one record rather than a collection; ``is_job`` that a success is no more than a job's address. ``secrets``
+    never appear in a reason, nor does what the target repeats of the ``document`` that was sent.
     """
 
     label: str
@@ -49,6 +49,7 @@ class Call:
     addresses_record: bool
     external_id: str | None = None
     statuses: Mapping[str, StatusWord] = field(default_factory=dict)
+    is_job: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
     document: object = field(default=None, repr=False)
 
@@ -122,10 +123,14 @@ _WITHOUT_DELAY: dict[str, Callable[[str], Outcome]] = {
 
 
 def _success(answer: Answer, call: Call) -> Outcome:
+    location = answer.headers.get("location")
     match answer.status:
         case 202:
-            location = answer.headers.get("location")
             return Accepted(location and one_line(location, call.secrets, max_characters=_MAX_URL_CHARACTERS))
+        case status if call.is_job:
+            if location:
+                return Accepted(one_line(location, call.secrets, max_characters=_MAX_URL_CHARACTERS))
+            return Unknown(f"{call.label}: answered {status} without the job's address")
         case 207:
             return Unknown(f"{call.label}: answered 207, several results in one, which this adapter cannot read")
     if answer.content_type in _HTML:

@@ -50,7 +50,7 @@ class Integration:
         flow = {
             "description": "Confirmed orders become deals",
             "events": ["order.confirmed"],
-            "adapter": adapter,
+            "adapter": sections.pop("adapter", adapter),
             "mapping": sections.pop("mapping", MAPPING),
             "retry": sections.pop("retry", {"attempts": 3, "first": "20ms", "max": "50ms"}),
         }

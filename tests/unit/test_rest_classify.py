@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -146,6 +147,12 @@ def test_a_configured_success_still_needs_the_id_but_a_known_duplicate_does_not(
 def test_an_accepted_answer_names_the_job() -> None:
     assert classify(Answer(202, {"location": "/jobs/7"}), REPEATABLE) == Accepted("/jobs/7")
     assert classify(Answer(202), REPEATABLE) == Accepted(None)
+
+
+def test_a_job_is_believed_only_with_its_address() -> None:
+    job = replace(REPEATABLE, is_job=True)
+    assert classify(Answer(201, {"location": "/jobs/7"}), job) == Accepted("/jobs/7")
+    assert isinstance(classify(Answer(200, {}, b"{}"), job), Unknown)
 
 
 @pytest.mark.parametrize(
