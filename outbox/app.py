@@ -120,7 +120,7 @@ class App:
         settings = self._settings
         adapter = _adapter(settings, flow)
         self._adapters.append(adapter)
-        store = InboxStore(postgres_server(settings, name=f"outbox-consume {name}"[:63]))
+        store = InboxStore(postgres_server(settings, name=f"outbox-consume {name}"[:63]), flow.order_policy())
         ownership = Ownership(f"{socket.gethostname()}:{os.getpid()}")
         applier = Applier(
             name,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, model_validator
 
 from outbox.config.rules import broken_rule, check_duration_order, matching
 from outbox.model.backoff import Backoff
-from outbox.model.delivery import RetryPolicy
+from outbox.model.delivery import OrderPolicy, RetryPolicy
 from outbox.model.units import Seconds
 
 # AMQP 0-9-1 takes routing keys of at most 255 bytes; the words below are ASCII.
@@ -109,6 +109,21 @@ class Flow(Strict):
         tuple[MappingField, ...], Field(description="The target document; empty sends the payload as it is.")
     ] = ()
     retry: Annotated[Retry, Field(description="When to try again, and when to stop.")] = Retry()
+    on_dead: Annotated[
+        Literal["block", "skip"],
+        Field(description="Behind a dead letter its key waits for a person (block), or goes on without it (skip)."),
+    ] = "block"
+    on_stale: Annotated[
+        Literal["park", "apply", "skip"],
+        Field(
+            description="An event that comes after a later one of its key was taken up: a dead letter (park), "
+            "applied all the same (apply), or skipped (skip)."
+        ),
+    ] = "park"
+
+    def order_policy(self) -> OrderPolicy:
+        """Return the same as the model's value."""
+        return OrderPolicy(self.on_dead, self.on_stale)
 
     @model_validator(mode="after")
     def _check_targets(self) -> Self:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import assert_never
+from typing import Literal, assert_never
 
 from outbox.model.backoff import Backoff
 from outbox.model.outcome import (
@@ -39,6 +40,31 @@ class State(StrEnum):
     BLOCKED = "blocked"
     DEAD = "dead"
     SKIPPED = "skipped"
+
+
+# From each state to those that may follow; the trigger on inbox.delivery refuses everything else.
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.READY: frozenset({State.APPLYING, State.BLOCKED, State.DEAD, State.SKIPPED}),
+    State.BLOCKED: frozenset({State.READY, State.SKIPPED}),
+    State.APPLYING: frozenset({State.APPLIED, State.READY, State.RETRY, State.IN_DOUBT, State.DEAD}),
+    State.RETRY: frozenset({State.APPLYING, State.IN_DOUBT, State.DEAD, State.SKIPPED}),
+    State.IN_DOUBT: frozenset({State.APPLYING, State.APPLIED, State.READY, State.SKIPPED}),
+    State.DEAD: frozenset({State.READY, State.BLOCKED, State.APPLIED, State.SKIPPED}),
+    State.APPLIED: frozenset(),
+    State.SKIPPED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPolicy:
+    """What a flow does when the order of a key cannot simply be kept.
+
+    ``on_dead``: the key waits behind a dead delivery, or goes on without it. ``on_stale``: an event that comes after a
+    later one of its key was taken up is parked, applied all the same, or skipped.
+    """
+
+    on_dead: Literal["block", "skip"] = "block"
+    on_stale: Literal["park", "apply", "skip"] = "park"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import orjson
 
-from outbox.model.delivery import State
+from outbox.model.delivery import OrderPolicy, State
 from outbox.model.inbox import (
     AcceptCounts,
     Arrival,
@@ -25,10 +25,11 @@ from outbox.postgres.errors import postgres_errors
 class InboxSession:
     """One connection for one loop of one flow."""
 
-    def __init__(self, connection: Connection, server: str, flow: str) -> None:
+    def __init__(self, connection: Connection, server: str, flow: str, order: OrderPolicy) -> None:
         self._connection = connection
         self._server = server
         self._flow = flow
+        self._order = order
 
     async def register(self, lanes: int) -> int:
         """Create the flow's lanes once; return how many it has."""
@@ -40,7 +41,7 @@ class InboxSession:
         """Take a batch into the inbox. When this returns, the messages may be acknowledged."""
         with postgres_errors(self._server):
             row = await self._connection.fetchrow(
-                "select * from inbox.accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                "select * from inbox.accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
                 self._flow,
                 [a.message_id for a in arrivals],
                 [a.sequence for a in arrivals],
@@ -52,6 +53,8 @@ class InboxSession:
                 [a.traceparent for a in arrivals],
                 [a.refusal for a in arrivals],
                 [a.claim for a in arrivals],
+                self._order.on_dead == "skip",
+                self._order.on_stale,
             )
         if row is None:
             raise LookupError("inbox.accept returned no row")
@@ -141,8 +144,8 @@ class InboxSession:
         settlements = [r.settlement for r in results]
         with postgres_errors(self._server):
             rows = await self._connection.fetch(
-                "select * from inbox.settle($1, $2, $3::bigint[], $4::bigint[], $5, $6, $7::float8[], $8, $9, $10, $11,"
-                " $12, $13, $14, $15, $16)",
+                "select id from inbox.settle($1, $2, $3::bigint[], $4::bigint[], $5, $6, $7::float8[], $8, $9, $10,"
+                " $11, $12, $13, $14, $15, $16, $17) id",
                 self._flow,
                 owner,
                 [r.id for r in results],
@@ -159,6 +162,7 @@ class InboxSession:
                 [s.job for s in settlements],
                 [s.reason for s in settlements],
                 [s.reason_class for s in settlements],
+                self._order.on_dead == "skip",
             )
         return {row["id"] for row in rows}
 
@@ -166,7 +170,7 @@ class InboxSession:
         """Park deliveries without a call; return those that were parked."""
         with postgres_errors(self._server):
             rows = await self._connection.fetch(
-                "select * from inbox.park($1, $2, $3::bigint[], $4::bigint[], $5, $6::float8[], $7, $8)",
+                "select id from inbox.park($1, $2, $3::bigint[], $4::bigint[], $5, $6::float8[], $7, $8, $9) id",
                 self._flow,
                 owner,
                 [p.id for p in parkings],
@@ -175,6 +179,7 @@ class InboxSession:
                 [p.delay_seconds for p in parkings],
                 [p.reason for p in parkings],
                 [p.reason_class for p in parkings],
+                self._order.on_dead == "skip",
             )
         return {row["id"] for row in rows}
 
@@ -209,13 +214,14 @@ class InboxSession:
 
 
 class InboxStore:
-    """Opens sessions on the inbox."""
+    """Opens sessions on the inbox. ``order``: what is done with dead and stale deliveries."""
 
-    def __init__(self, server: PostgresServer) -> None:
+    def __init__(self, server: PostgresServer, order: OrderPolicy | None = None) -> None:
         self._server = server
+        self._order = order or OrderPolicy()
 
     @asynccontextmanager
     async def session(self, flow: str) -> AsyncIterator[InboxSession]:
         """Open a connection of its own for the length of the block."""
         async with connect(self._server) as connection:
-            yield InboxSession(connection, str(self._server), flow)
+            yield InboxSession(connection, str(self._server), flow, self._order)

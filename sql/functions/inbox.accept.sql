@@ -9,7 +9,9 @@ create or replace function inbox.accept(
     bodies      bytea[],
     traces      text[],
     refusals    text[],
-    claims      text[] default null
+    claims      text[],
+    pass_dead   boolean,
+    on_stale    text
 )
 returns table (accepted integer, duplicates integer, dead integer)
 language plpgsql
@@ -44,49 +46,58 @@ begin
           from incoming i
          where d.flow = wanted_flow and d.message_id = i.message_id
         returning d.message_id, i.copies
-    ), ranked as (
+    ), compared as (
         select i.*,
                coalesce(i.body, outbox.payload(split_part(i.claim, '/', 1)::bigint, split_part(i.claim, '/', 2)::uuid))
                    as payload,
-               row_number() over (partition by i.key order by i.sequence, i.ordinal) as rank,
                i.key is not null and exists (
                    select from inbox.delivery d
                     where d.flow = wanted_flow and d.key = i.key and d.state not in ('applied', 'skipped')
+                      and not d.is_passed
                       and not (d.state in ('ready', 'blocked') and d.attempt = 0 and d.sequence > i.sequence)
                ) as is_behind,
-               i.key is not null and (
+               i.key is not null and on_stale <> 'apply' and (
                    exists (select from inbox.delivery d
                             where d.flow = wanted_flow and d.key = i.key and d.state in ('applied', 'skipped')
                               and d.sequence > i.sequence)
                    or exists (select from inbox.delivery d
                                where d.flow = wanted_flow and d.key = i.key and d.state not in ('applied', 'skipped')
-                                 and d.attempt > 0 and d.sequence > i.sequence)
+                                 and not d.is_passed and d.attempt > 0 and d.sequence > i.sequence)
                ) as is_stale
           from incoming i
          where not exists (select from inbox.delivery d where d.flow = wanted_flow and d.message_id = i.message_id)
-    ), judged as (
+    ), verdict as (
         select r.*,
-               case when r.refusal is not null or r.payload is null or r.is_stale then 'dead'
-                    when r.key is null then 'ready'
-                    when r.is_behind or r.rank > 1 then 'blocked'
+               case when r.refusal is not null or r.payload is null then 'dead'
+                    when r.is_stale then case on_stale when 'skip' then 'skipped' else 'dead' end
+               end as fate
+          from compared r
+    ), judged as (
+        select v.*,
+               coalesce(v.fate = 'dead' and pass_dead, false) as is_passed,
+               case when v.fate is not null then v.fate
+                    when v.key is null then 'ready'
+                    when v.is_behind or count(*) filter (where v.fate is null or v.fate = 'dead' and not pass_dead)
+                             over (partition by v.key order by v.sequence, v.ordinal
+                                   rows between unbounded preceding and 1 preceding) > 0 then 'blocked'
                     else 'ready'
                end as state
-          from ranked r
+          from verdict v
     ), overtaken as (
         -- A smaller sequence came late while the bigger one was still untouched: they change places.
         update inbox.delivery d
            set state = 'blocked', due_at = null
           from judged j
          where j.state = 'ready' and j.key is not null
-           and d.flow = wanted_flow and d.key = j.key and d.state = 'ready' and d.attempt = 0
+           and d.flow = wanted_flow and d.key = j.key and d.state = 'ready' and not d.is_passed and d.attempt = 0
            and d.sequence > j.sequence
     ), inserted as (
-        insert into inbox.delivery (flow, message_id, sequence, type, version, key, lane, copies, state,
+        insert into inbox.delivery (flow, message_id, sequence, type, version, key, lane, copies, state, is_passed,
                                     due_at, settled_at, reason, reason_class)
         select wanted_flow, j.message_id, j.sequence, j.type, j.version, j.key,
-               outbox.lane_of(j.key, j.sequence, lanes)::smallint, j.copies, j.state,
+               outbox.lane_of(j.key, j.sequence, lanes)::smallint, j.copies, j.state, j.is_passed,
                case when j.state = 'ready' then now() end,
-               case when j.state = 'dead' then now() end,
+               case when j.state in ('dead', 'skipped') then now() end,
                case when j.refusal is not null then j.refusal
                     when j.payload is null then 'its payload is not in outbox.event: retention has dropped the row, or '
                         'it is in another database'
@@ -109,6 +120,6 @@ begin
 end
 $$;
 comment on function inbox.accept is
-    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, or dead (refused, stale, or without a payload); known ones are counted as copies. A body that is null is copied from the outbox, where the claim (sequence/event id) says. Commit before the ack. Locks the lanes it touches.';
+    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, or dead (refused, stale, or without a payload); known ones are counted as copies. A body that is null is copied from the outbox, where the claim (sequence/event id) says. "pass_dead": a key goes on without its dead deliveries. "on_stale": what came after a later event of its key was taken up is dead (park), skipped (skip) or judged like any other (apply). Commit before the ack. Locks the lanes it touches.';
 revoke all on function inbox.accept from public;
 grant execute on function inbox.accept to outbox_adapter;

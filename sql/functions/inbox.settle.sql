@@ -14,19 +14,21 @@ create or replace function inbox.settle(
     external_ids   text[],
     jobs           text[],
     reasons        text[],
-    reason_classes text[]
+    reason_classes text[],
+    pass_dead      boolean
 )
-returns table (id bigint)
+returns setof bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_column
+declare
+    ended bigint[];
+    freed text[];
 begin
     perform from inbox.lane l
       where l.flow = wanted_flow
         and l.lane in (select d.lane from inbox.delivery d where d.id = any (ids))
       order by l.lane for update;
-    return query
     with result as materialized (
         select * from unnest(ids, epochs, calls, states, delays_seconds, are_failures, are_unsent, start_anew, outcomes,
                              http_statuses, external_ids, jobs, reasons, reason_classes)
@@ -45,6 +47,7 @@ begin
                due_at = case when r.state in ('ready', 'retry', 'in_doubt')
                              then clock_timestamp() + make_interval(secs => r.delay_seconds) end,
                settled_at = case when r.state in ('applied', 'dead') then clock_timestamp() end,
+               is_passed = r.state = 'dead' and pass_dead,
                first_sent_at = case when not r.is_forgotten then d.first_sent_at end,
                last_sent_at = case when not r.is_forgotten then d.last_sent_at end,
                request_sha256 = case when not r.is_forgotten then d.request_sha256 end,
@@ -59,31 +62,25 @@ begin
           join inbox.lane l on l.flow = wanted_flow and l.owner = me and l.epoch = r.epoch
          where d.id = r.id and d.flow = wanted_flow and d.lane = l.lane
            and d.state = 'applying' and d.lane_epoch = r.epoch
-        returning d.id, d.attempt, d.began_at, d.key, d.sequence, d.state
+        returning d.id, d.attempt, d.began_at, d.key, d.state
     ), logged as (
         insert into inbox.attempt (delivery_id, attempt, began_at, call, http_status, owner, outcome, external_id,
                                    reason)
         select s.id, s.attempt, s.began_at, r.call, r.http_status, me, r.outcome, r.external_id, r.reason
-          from settled s join result r using (id)
-    ), promoted as (
-        update inbox.delivery d
-           set state = 'ready', due_at = clock_timestamp()
-          from (select next.id
-                  from settled s
-                 cross join lateral (
-                       select n.id, n.state from inbox.delivery n
-                        where n.flow = wanted_flow and n.key = s.key and n.state not in ('applied', 'skipped')
-                          and n.id <> s.id
-                        order by n.sequence
-                        limit 1
-                       ) next
-                 where s.state = 'applied' and s.key is not null and next.state = 'blocked') head
-         where d.id = head.id
+          from settled s join result r on r.id = s.id
     )
-    select s.id from settled s;
+    select array_agg(s.id),
+           array_agg(distinct s.key) filter (where s.key is not null
+                                               and (s.state = 'applied' or s.state = 'dead' and pass_dead))
+      into ended, freed
+      from settled s;
+    if freed is not null then
+        perform inbox.promote(wanted_flow, freed);
+    end if;
+    return query select unnest(ended);
 end
 $$;
 comment on function inbox.settle is
-    'Ends calls of every kind: new state, attempt log, and the next delivery of a finished key becomes ready. Returns what was settled; a result that is missing came from an owner that has lost its lane and is void. "start_anew": it is certain that nothing took effect; what was sent is forgotten, and its key is never used again. Locks the lanes it touches.';
+    'Ends calls of every kind: new state, attempt log, and the next delivery of a finished key becomes ready. Returns what was settled; a result that is missing came from an owner that has lost its lane and is void. "start_anew": it is certain that nothing took effect; what was sent is forgotten, and its key is never used again. "pass_dead": a key goes on without its dead deliveries. Locks the lanes it touches.';
 revoke all on function inbox.settle from public;
 grant execute on function inbox.settle to outbox_adapter;

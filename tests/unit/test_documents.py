@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import yaml
 
@@ -11,9 +12,10 @@ from adapters.registry import ADAPTERS
 from outbox.cli.main import app
 from outbox.config.environment import FILE_VARIABLES, VARIABLES
 from outbox.config.load import load
-from outbox.model.delivery import State
+from outbox.model.delivery import TRANSITIONS, State
 from outbox.model.errors import ExitCode
 from outbox.model.partitions import PartitionState
+from outbox.model.recovery import RecoveryStrategy
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -75,6 +77,17 @@ def test_the_settings_of_the_readme_are_valid(tmp_path: Path) -> None:
 
 def test_the_architecture_lists_every_state() -> None:
     assert _code(_column(ARCHITECTURE, "state")) == set(State)
+
+
+def test_the_diagram_shows_every_transition_and_no_other() -> None:
+    (diagram,) = re.findall(r"```mermaid\nstateDiagram-v2\n(.*?)```", ARCHITECTURE, re.DOTALL)
+    drawn = re.findall(r"^ +([a-z_]+) --> ([a-z_]+):", diagram, re.MULTILINE)
+    assert len(drawn) == len(set(drawn))
+    assert set(drawn) == {(State(one), other) for one, others in TRANSITIONS.items() for other in others}
+
+
+def test_the_architecture_lists_every_recovery_strategy() -> None:
+    assert _code(_column(ARCHITECTURE, "strategy")) == {kind.__name__ for kind in get_args(RecoveryStrategy)}
 
 
 def test_the_readme_is_short_enough_to_be_read() -> None:

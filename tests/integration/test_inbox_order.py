@@ -1,0 +1,115 @@
+"""What a flow does when the order of a key cannot simply be kept, and that states have an order themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import asyncpg
+import pytest
+
+from outbox.model.delivery import TRANSITIONS, OrderPolicy, Settlement, State
+from outbox.postgres.inbox_store import InboxStore
+from tests.kit.database import Database
+from tests.kit.inbox import FLOW, LANES, Inbox, applied, arrival, ended
+
+Opened = Callable[[OrderPolicy], AbstractAsyncContextManager[Inbox]]
+REFUSED = Settlement(State.DEAD, is_failure=True, reason="422", reason_class="rejected")
+
+
+@pytest.fixture
+def opened(database: Database) -> Opened:
+    @asynccontextmanager
+    async def inbox_with(order: OrderPolicy) -> AsyncIterator[Inbox]:
+        async with InboxStore(database.server, order).session(FLOW) as session:
+            await session.register(LANES)
+            inbox = Inbox(session, database)
+            await inbox.hold()
+            yield inbox
+
+    return inbox_with
+
+
+async def _kill_the_first(inbox: Inbox) -> None:
+    (first,) = await inbox.due()
+    await inbox.begin(first)
+    assert await inbox.settle(ended(first, REFUSED)) == {first.id}
+
+
+async def test_behind_a_dead_letter_its_key_waits(opened: Opened) -> None:
+    async with opened(OrderPolicy(on_dead="block")) as inbox:
+        await inbox.accept(arrival(1), arrival(2))
+        await _kill_the_first(inbox)
+        assert await inbox.apply_all() == []
+        await inbox.accept(arrival(3))
+        assert await inbox.states() == {"m1": "dead", "m2": "blocked", "m3": "blocked"}
+
+
+async def test_a_key_goes_on_without_its_dead_letter_where_the_flow_says_so(opened: Opened) -> None:
+    async with opened(OrderPolicy(on_dead="skip")) as inbox:
+        await inbox.accept(arrival(1), arrival(2))
+        await _kill_the_first(inbox)
+        assert await inbox.apply_all() == ["m2"]
+        await inbox.accept(arrival(3), arrival(4, refusal="no envelope"), arrival(5))
+        assert await inbox.apply_all() == ["m3", "m5"]
+        assert await inbox.states() == {
+            "m1": "dead", "m2": "applied", "m3": "applied", "m4": "dead", "m5": "applied",
+        }  # fmt: skip
+
+
+async def test_what_is_parked_as_dead_without_a_call_lets_its_key_go_on_too(opened: Opened) -> None:
+    async with opened(OrderPolicy(on_dead="skip")) as inbox:
+        await inbox.accept(arrival(1), arrival(2))
+        (first,) = await inbox.due()
+        assert await inbox.park(first, State.DEAD) == {first.id}
+        assert await inbox.apply_all() == ["m2"]
+
+
+@pytest.mark.parametrize(
+    ("order", "state", "then"),
+    [
+        (OrderPolicy(on_stale="park"), "dead", []),
+        (OrderPolicy(on_stale="skip"), "skipped", ["m3"]),
+        (OrderPolicy(on_stale="apply"), "ready", ["m1", "m3"]),
+        (OrderPolicy(on_stale="park", on_dead="skip"), "dead", ["m3"]),
+    ],
+    ids=["park", "skip", "apply", "park and go on"],
+)
+async def test_a_stale_event_is_parked_skipped_or_applied_as_the_flow_says(
+    opened: Opened, order: OrderPolicy, state: str, then: list[str]
+) -> None:
+    async with opened(order) as inbox:
+        await inbox.accept(arrival(2))
+        assert await inbox.apply_all() == ["m2"]
+        await inbox.accept(arrival(1), arrival(3))
+        assert (await inbox.states())["m1"] == state
+        assert await inbox.apply_all() == then
+
+
+async def test_a_stale_event_waits_for_the_call_that_overtook_it(opened: Opened) -> None:
+    async with opened(OrderPolicy(on_stale="apply")) as inbox:
+        await inbox.accept(arrival(2))
+        (second,) = await inbox.due()
+        await inbox.begin(second)
+        await inbox.accept(arrival(1))
+        assert await inbox.due() == []
+        await inbox.settle(applied(second))
+        assert await inbox.apply_all() == ["m1"]
+
+
+async def test_the_database_knows_the_same_transitions_as_the_program(database: Database) -> None:
+    text = await database.value(
+        "select pg_get_triggerdef(oid) from pg_trigger where tgname = 'delivery_transition_is_known'"
+    )
+    known = {tuple(edge.split(">")) for edge in re.findall(r"'([a-z_]+>[a-z_]+)'", str(text))}
+    assert known == {(one.value, other.value) for one, others in TRANSITIONS.items() for other in others}
+
+
+async def test_not_even_the_owner_of_the_table_takes_back_an_effect(opened: Opened) -> None:
+    async with opened(OrderPolicy()) as inbox:
+        await inbox.accept(arrival(1))
+        await inbox.apply_all()
+        async with inbox.database.connection() as connection:
+            with pytest.raises(asyncpg.CheckViolationError, match="cannot go from applied to ready"):
+                await connection.execute("update inbox.delivery set state = 'ready', due_at = now(), settled_at = null")
