@@ -120,7 +120,7 @@ class App:
         settings = self._settings
         adapter = _adapter(settings, flow)
         self._adapters.append(adapter)
-        store = InboxStore(postgres_server(settings, name=f"outbox-consume {name}"[:63]), flow.order_policy())
+        store = InboxStore(postgres_server(settings, name=f"outbox-consume {name}"[:63]), flow.policy())
         ownership = Ownership(f"{socket.gethostname()}:{os.getpid()}")
         applier = Applier(
             name,
@@ -137,6 +137,7 @@ class App:
                 ),
                 poll_seconds=settings.inbox.poll,
                 policy=flow.retry.policy(),
+                rate_per_second=flow.rate_limit,
             ),
             self._report,
         )

@@ -11,6 +11,7 @@ from rich.table import Table
 from outbox.app import STREAM, postgres_server
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.config.show import effective, effective_yaml
+from outbox.model.circuit import CircuitState
 from outbox.postgres.status import COUNT_UP_TO, FlowStatus, LaneStatus, StreamStatus, read_status
 
 _STATUS = """\
@@ -51,6 +52,9 @@ def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     if flows:
         output.print(_flow_table(flows))
     for flow in flows:
+        told = _circuit(flow)
+        if told is not None:
+            output.print(f"{flow.flow}: {escape(told)}", soft_wrap=True)
         if flow.last_reason is not None:
             output.print(f"{flow.flow}, last trouble: {escape(flow.last_reason)}", soft_wrap=True)
 
@@ -71,8 +75,8 @@ def _stream_table(stream: StreamStatus, lanes: list[LaneStatus]) -> Table:
             "yes" if lane.is_led else "[red]none[/]",
             str(lane.epoch),
             _count(lane.waiting),
-            _age(lane.oldest_age_seconds),
-            f"{_age(lane.saved_age_seconds)} ago",
+            age(lane.oldest_age_seconds),
+            f"{age(lane.saved_age_seconds)} ago",
             # Of all lanes together, so told once.
             _count(stream.rejected) if lane is lanes[0] else "",
         )
@@ -88,17 +92,30 @@ def _flow_table(flows: list[FlowStatus]) -> Table:
         table.add_row(
             flow.flow,
             *(_count(n) for n in (flow.ready, flow.applying, flow.retry, flow.in_doubt, flow.blocked, flow.dead)),
-            _age(flow.oldest_due_age_seconds),
+            age(flow.oldest_due_age_seconds),
             f"{flow.lanes_leased}/{flow.lanes}",
         )
     return table
+
+
+def _circuit(flow: FlowStatus) -> str | None:
+    """Say why nothing is called; None when it is."""
+    if flow.circuit != CircuitState.CLOSED:
+        seconds = flow.circuit_seconds
+        probe = "until a person closes it" if seconds is None else f"next probe in {age(max(seconds, 0.0))}"
+        step = f'; next step: mend the cause, then "outbox circuit close {flow.flow}"' if flow.needs_a_person else ""
+        return f"circuit {flow.circuit.replace('_', ' ')}, {probe}: {flow.circuit_reason}{step}"
+    if flow.throttled_seconds:
+        return f"the target throttles, for another {age(flow.throttled_seconds)}"
+    return None
 
 
 def _count(number: int) -> str:
     return f"{COUNT_UP_TO}+" if number >= COUNT_UP_TO else str(number)
 
 
-def _age(seconds: float) -> str:
+def age(seconds: float) -> str:
+    """Write a time as people read it."""
     for limit, unit_seconds, unit in ((120, 1, "s"), (7200, 60, "m"), (172_800, 3600, "h")):
         if seconds < limit:
             return f"{seconds / unit_seconds:.1f} {unit}"

@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from outbox.cli import database, inspect, lanes, partitions, processes, rebase, rejected, topology, unrouted
+from outbox.cli import circuit, database, inspect, lanes, partitions, processes, rebase, rejected, topology, unrouted
 from outbox.model.errors import ExitCode
 
 # A line break inside a paragraph would stay one, wherever the terminal wraps.
@@ -38,6 +38,7 @@ lanes.add_to(app)
 rebase.add_to(app)
 unrouted.add_to(app)
 rejected.add_to(app)
+circuit.add_to(app)
 
 
 def main() -> None:

@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, model_validator
 
 from outbox.config.rules import broken_rule, check_duration_order, matching
 from outbox.model.backoff import Backoff
+from outbox.model.circuit import CircuitPolicy
 from outbox.model.delivery import OrderPolicy, RetryPolicy
-from outbox.model.units import Seconds
+from outbox.model.flow_policy import FlowPolicy
+from outbox.model.units import PerSecond, Seconds
 
 # AMQP 0-9-1 takes routing keys of at most 255 bytes; the words below are ASCII.
 _MAX_ROUTING_KEY_BYTES = 255
@@ -61,6 +63,24 @@ class Retry(Strict):
         return RetryPolicy(self.attempts, Backoff(first_seconds=self.first, max_seconds=self.max))
 
 
+class Circuit(Strict):
+    """When a target in trouble is left alone, and for how long."""
+
+    failures: Annotated[
+        int,
+        Field(ge=1, le=1000, description="Deliveries that fail one after another before nothing is called any more."),
+    ] = 5
+    first: Annotated[
+        Seconds, Field(gt=0, le=86400, description="How long it is left alone; it doubles with each failed probe.")
+    ] = 5.0
+    max: Annotated[Seconds, Field(gt=0, le=86400, description="The longest time between two probes.")] = 300.0
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        check_duration_order(self, larger="max", smaller="first")
+        return self
+
+
 class MappingField(Strict):
     """One field of the target document: a value of the event, or a constant."""
 
@@ -109,6 +129,13 @@ class Flow(Strict):
         tuple[MappingField, ...], Field(description="The target document; empty sends the payload as it is.")
     ] = ()
     retry: Annotated[Retry, Field(description="When to try again, and when to stop.")] = Retry()
+    circuit: Annotated[Circuit, Field(description="When a target in trouble is left alone, and for how long.")] = (
+        Circuit()
+    )
+    rate_limit: Annotated[
+        PerSecond | None,
+        Field(gt=0, le=100_000, description="Calls of all processes together, for example 20/s; null: no limit."),
+    ] = None
     on_dead: Annotated[
         Literal["block", "skip"],
         Field(description="Behind a dead letter its key waits for a person (block), or goes on without it (skip)."),
@@ -121,9 +148,10 @@ class Flow(Strict):
         ),
     ] = "park"
 
-    def order_policy(self) -> OrderPolicy:
-        """Return the same as the model's value."""
-        return OrderPolicy(self.on_dead, self.on_stale)
+    def policy(self) -> FlowPolicy:
+        """Return what the inbox is told of it."""
+        backoff = Backoff(first_seconds=self.circuit.first, max_seconds=self.circuit.max)
+        return FlowPolicy(OrderPolicy(self.on_dead, self.on_stale), CircuitPolicy(self.circuit.failures, backoff))
 
     @model_validator(mode="after")
     def _check_targets(self) -> Self:

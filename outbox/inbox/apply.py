@@ -15,24 +15,32 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from outbox.inbox.call import answered, result_of
+from outbox.inbox.circuit import CircuitSession, Told, tell_circuit
 from outbox.inbox.decide import Call, decide, groups
 from outbox.inbox.lanes import LaneHolder, LaneSession, Ownership
+from outbox.inbox.pace import Pace
 from outbox.model.adapter import Adapter
+from outbox.model.circuit import Sign, sign_of
 from outbox.model.delivery import RetryPolicy
 from outbox.model.inbox import Beginning, DueDelivery, Parking, Result
 from outbox.model.lifecycle import AttemptEnded, Parked, Report, SettleRefused
 from outbox.model.mapping import Map
+from outbox.model.outcome import Receipt
 from outbox.supervisor import Pulse, Stop
 
 # With this much in hand nothing more is begun until a call ends: a bound for memory when many payloads are large.
 _IN_HAND_BYTES = 64 * 1024 * 1024
+# While more is due than can be called, every so many looks takes the newest: a backlog must not hold up what is new.
+_LOOKS_PER_NEWEST = 4
 
 
-class _Session(LaneSession, Protocol):
+class _Session(LaneSession, CircuitSession, Protocol):
     """The inbox as the applier needs it."""
 
     async def register(self, lanes: int) -> int: ...
-    async def fetch(self, owner: str, in_hand: Iterable[int], wanted: int) -> list[DueDelivery]: ...
+    async def fetch(
+        self, owner: str, in_hand: Iterable[int], wanted: int, *, leaving: Iterable[int], newest_first: bool
+    ) -> list[DueDelivery]: ...
     async def begin(self, owner: str, beginnings: Sequence[Beginning]) -> dict[int, int]: ...
     async def settle(self, owner: str, results: Sequence[Result]) -> set[int]: ...
     async def park(self, owner: str, parkings: Sequence[Parking]) -> set[int]: ...
@@ -53,6 +61,7 @@ class ApplierSettings:
     concurrency: int
     poll_seconds: float
     policy: RetryPolicy
+    rate_per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +70,7 @@ class _Ended:
 
     call: Call
     result: Result
+    sign: Sign
     seconds: float
     attempt: int
 
@@ -85,6 +95,11 @@ class Applier:
         self._ownership = ownership
         self._settings = settings
         self._report = report
+        self._pace = Pace(settings.concurrency, settings.rate_per_second, time.monotonic)
+        self._holder = LaneHolder(flow, ownership, settings.lease_seconds, report)
+        self._lanes = settings.lanes
+        self._looks = 0
+        self._is_behind = False
         self._in_hand: dict[int, DueDelivery] = {}
         self._calls = 0
         self._ended: list[_Ended] = []
@@ -103,13 +118,13 @@ class Applier:
         self._in_hand.clear()
         self._calls = 0
         self._ended.clear()
-        holder = LaneHolder(self._flow, self._ownership, self._settings.lease_seconds, self._report)
+        holder = self._holder = LaneHolder(self._flow, self._ownership, self._settings.lease_seconds, self._report)
         done = Stop()
         async with (
             self._store.session(self._flow) as lane_session,
             self._store.session(self._flow) as session,
         ):
-            await session.register(self._settings.lanes)
+            self._lanes = await session.register(self._settings.lanes)
             await holder.start(lane_session)
             pulse.establish()
             async with asyncio.TaskGroup() as group:
@@ -137,10 +152,10 @@ class Applier:
                 await stop.pause(self._settings.poll_seconds, wake=self._wake)
 
     async def _begin(self, session: _Session, group: asyncio.TaskGroup) -> bool:
-        free = self._settings.concurrency - self._calls
+        free = self._pace.free_calls(self._calls, self._holder.held() / self._lanes)
         if free <= 0 or sum([len(due.body) for due in self._in_hand.values()]) >= _IN_HAND_BYTES:
             return False
-        due = await session.fetch(self._ownership.owner, self._in_hand, free * self._adapter.max_batch())
+        due = await self._fetch(session, free * self._adapter.max_batch())
         decisions = [decide(self._flow, one, self._mapping, self._adapter) for one in due]
         parkings = [decision for decision in decisions if isinstance(decision, Parking)]
         # What is left over stays due.
@@ -150,6 +165,20 @@ class Applier:
         # Neither: somebody else changed them since the fetch. Asking again at once would only spin.
         return parked + begun > 0
 
+    async def _fetch(self, session: _Session, wanted: int) -> list[DueDelivery]:
+        self._looks += 1
+        newest_first = self._is_behind and self._looks % _LOOKS_PER_NEWEST == 0
+        due = await session.fetch(
+            self._ownership.owner,
+            self._in_hand,
+            wanted,
+            leaving=self._holder.leaving,
+            newest_first=newest_first,
+        )
+        if not newest_first:
+            self._is_behind = len(due) == wanted
+        return due
+
     async def _call_all(self, session: _Session, group: asyncio.TaskGroup, grouped: Sequence[Sequence[Call]]) -> int:
         beginnings = [call.beginning() for calls in grouped for call in calls]
         attempts = await session.begin(self._ownership.owner, beginnings)
@@ -158,6 +187,7 @@ class Applier:
             if begun:
                 self._in_hand.update({call.due.id: call.due for call in begun})
                 self._calls += 1
+                self._pace.began(1)
                 group.create_task(self._call(begun, attempts))
         return len(attempts)
 
@@ -178,7 +208,9 @@ class Applier:
             attempt = attempts[call.due.id]
             jitter = random.random()  # noqa: S311 - jitter, not a secret
             result = result_of(call, answer, attempt=attempt, policy=self._settings.policy, jitter=jitter)
-            self._ended.append(_Ended(call, result, seconds, attempt))
+            sign = sign_of(answer.outcome if isinstance(answer, Receipt) else answer.answer)
+            self._pace.note(sign.signal)
+            self._ended.append(_Ended(call, result, sign, seconds, attempt))
         self._calls -= 1
         self._wake.set()
 
@@ -187,6 +219,8 @@ class Applier:
         if not ended:
             return False
         settled = await session.settle(self._ownership.owner, [one.result for one in ended])
+        told = [Told(one.call.due.id, one.sign, one.call.due.is_watched) for one in ended]
+        await tell_circuit(session, self._flow, told, self._report)
         for one in ended:
             due = one.call.due
             del self._in_hand[due.id]

@@ -8,7 +8,7 @@ from outbox.inbox.decide import Ask, Call, Send
 from outbox.model.adapter import Adapter
 from outbox.model.delivery import RetryPolicy, State, settle, settle_look_up, settle_poll
 from outbox.model.inbox import CallKind, Result
-from outbox.model.outcome import Found, NotTold, Receipt, Retry, TargetDown, Unknown, found_name, outcome_name
+from outbox.model.outcome import Found, NotTold, Outcome, Receipt, Retry, TargetDown, Unknown, found_name, outcome_name
 from outbox.model.recovery import AsyncJob
 
 Answer = Receipt | Found
@@ -41,7 +41,7 @@ def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, 
         case Send(), Receipt(outcome):
             is_unsent = isinstance(outcome, TargetDown) and answer.http_status is None
             settlement = settle(
-                outcome,
+                _excused(outcome) if due.is_probe else outcome,
                 attempt=attempt,
                 failures=due.failures,
                 policy=policy,
@@ -66,6 +66,11 @@ def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, 
     name = outcome_name(answer.outcome) if isinstance(answer, Receipt) else found_name(answer.answer)
     kind = call.kind if isinstance(call, Ask) else CallKind.SEND
     return Result(due.id, due.epoch, kind, name, answer.http_status, is_unsent, settlement)
+
+
+def _excused(outcome: Outcome) -> Outcome:
+    """While a circuit is open the target is known to fail, so its probe's failure does not count against a message."""
+    return TargetDown(outcome.reason, outcome.after_seconds) if isinstance(outcome, Retry) else outcome
 
 
 def _for_all(calls: Sequence[Call], reason: str) -> Sequence[Answer]:

@@ -12,6 +12,8 @@ from outbox.supervisor import Stop
 
 # Two renewals may be lost before a lease ends.
 _RENEWALS_PER_LEASE = 3
+# How often is looked whether a lane that is to be given back has become idle.
+_LEAVING_SECONDS = 0.1
 
 
 class LaneSession(Protocol):
@@ -52,6 +54,12 @@ class LaneHolder:
         self._lease_seconds = lease_seconds
         self._report = report
         self._held: HeldLanes | None = None
+        # To be given back as soon as nothing is under way in them; until then nothing new is begun there.
+        self.leaving: frozenset[int] = frozenset()
+
+    def held(self) -> int:
+        """Return how many lanes this process holds."""
+        return 0 if self._held is None else len(self._held.epochs)
 
     async def start(self, session: LaneSession) -> None:
         """Begin a run: let the leases of the one before expire, and take the first lanes."""
@@ -63,12 +71,13 @@ class LaneHolder:
     async def keep(self, session: LaneSession, done: Stop, busy_lanes: Callable[[], Collection[int]]) -> None:
         """Renew until ``done``, giving lanes beyond the fair share back when they are idle; then release all."""
         while not done.is_set():
-            await done.pause(self._lease_seconds / _RENEWALS_PER_LEASE)
+            await done.pause(_LEAVING_SECONDS if self.leaving else self._lease_seconds / _RENEWALS_PER_LEASE)
             held = await self._renew(session)
-            surplus = len(held.epochs) - held.fair_share
-            if surplus > 0:
-                idle = [lane for lane in held.epochs if lane not in busy_lanes()]
-                await session.release_lanes(self._ownership.owner, idle[:surplus])
+            surplus = max(len(held.epochs) - held.fair_share, 0)
+            self.leaving = frozenset(sorted(held.epochs, reverse=True)[:surplus])
+            idle = self.leaving.difference(busy_lanes())
+            if idle:
+                await session.release_lanes(self._ownership.owner, sorted(idle))
         if self._held is not None:
             await session.release_lanes(self._ownership.owner, self._held.epochs)
 

@@ -36,3 +36,6 @@ class TopologyUnseen:
 
     thing: str
     reason: str
+
+
+GuardEvents = FailoverSurvived | TopologyUnseen | WitnessMissing | WitnessOfAnother

@@ -62,6 +62,8 @@ class CallKind(StrEnum):
 class DueDelivery:
     """A delivery that may be acted on now. The ages are None when no request has left yet.
 
+    ``is_watched``: the flow's circuit wants to know how its call ends, also when it goes well;
+    ``is_probe``: its call decides whether the circuit closes.
     ``key_number``, ``reference``, ``job``: of what was sent; see the columns of ``inbox.delivery``.
     """
 
@@ -84,6 +86,8 @@ class DueDelivery:
     job: str | None
     traceparent: str | None
     body: bytes
+    is_watched: bool = False
+    is_probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from outbox.model.guard_events import FailoverSurvived, TopologyUnseen, WitnessMissing, WitnessOfAnother
+from outbox.model.flow_events import FlowEvents
+from outbox.model.guard_events import GuardEvents
 from outbox.model.lane_events import LaneEvents
 
 
@@ -270,7 +271,6 @@ Lifecycle = (
     _Services
     | _Publishing
     | LeadTaken
-    | FailoverSurvived
     | StandingBy
     | PagePublished
     | CaughtUp
@@ -280,9 +280,7 @@ Lifecycle = (
     | SendingAgain
     | StreamObserved
     | Stalled
-    | TopologyUnseen
-    | WitnessMissing
-    | WitnessOfAnother
+    | GuardEvents
     | CursorSaved
     | PartitionChanged
     | PartitionPostponed
@@ -294,6 +292,7 @@ Lifecycle = (
     | Parked
     | SettleRefused
     | DeadLetterPublished
+    | FlowEvents
 )
 
 Report = Callable[[Lifecycle], None]

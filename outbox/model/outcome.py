@@ -69,9 +69,13 @@ class CredentialsExpired:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Credentials, permission or address are wrong for every message; a person must act."""
+    """Credentials, permission or address are wrong for every message; a person must act.
+
+    ``is_final``: calling again to see whether that has happened is not wanted either.
+    """
 
     reason: str
+    is_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

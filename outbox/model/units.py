@@ -61,6 +61,20 @@ def parse_bytes(value: object) -> object:
     return int(number * _BYTES[unit])
 
 
+def parse_rate(value: object) -> object:
+    """Turn ``"20/s"`` into 20 and ``"90/m"`` into 1.5 per second.
+
+    Raises:
+        ValueError: there is no unit of time, or an unknown one.
+    """
+    if not isinstance(value, str) or _NUMBER.fullmatch(value):
+        raise ValueError(f"{value!r} is no rate; say how many in which time, for example 20/s, 100/m or 5000/d")
+    number, slash, unit = value.partition("/")
+    if not slash or not _NUMBER.fullmatch(number) or unit.strip() not in ("s", "m", "h", "d"):
+        raise ValueError("expected a rate such as 20/s, 100/m, 900/h or 5000/d")
+    return float(number) / _SECONDS[unit.strip()]
+
+
 def _split(value: str, expected: str) -> tuple[float, str]:
     match = _QUANTITY.fullmatch(value)
     if match is None:
@@ -70,3 +84,4 @@ def _split(value: str, expected: str) -> tuple[float, str]:
 
 Seconds = Annotated[float, BeforeValidator(parse_seconds)]
 Bytes = Annotated[int, BeforeValidator(parse_bytes)]
+PerSecond = Annotated[float, BeforeValidator(parse_rate)]

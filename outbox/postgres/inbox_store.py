@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 
 import orjson
 
-from outbox.model.delivery import OrderPolicy, State
+from outbox.model.circuit import CircuitChange, CircuitState, Sign
+from outbox.model.delivery import State
+from outbox.model.flow_policy import FlowPolicy
 from outbox.model.inbox import (
     AcceptCounts,
     Arrival,
@@ -25,11 +27,12 @@ from outbox.postgres.errors import postgres_errors
 class InboxSession:
     """One connection for one loop of one flow."""
 
-    def __init__(self, connection: Connection, server: str, flow: str, order: OrderPolicy) -> None:
+    def __init__(self, connection: Connection, server: str, flow: str, policy: FlowPolicy) -> None:
         self._connection = connection
         self._server = server
         self._flow = flow
-        self._order = order
+        self._order = policy.order
+        self._circuit = policy.circuit
 
     async def register(self, lanes: int) -> int:
         """Create the flow's lanes once; return how many it has."""
@@ -86,15 +89,25 @@ class InboxSession:
         with postgres_errors(self._server):
             await self._connection.execute("select inbox.abandon_lanes($1, $2)", self._flow, former_owner)
 
-    async def fetch(self, owner: str, in_hand: Iterable[int], wanted: int) -> list[DueDelivery]:
-        """Read what may be acted on now, oldest due first."""
+    async def fetch(
+        self,
+        owner: str,
+        in_hand: Iterable[int],
+        wanted: int,
+        *,
+        leaving: Iterable[int] = (),
+        newest_first: bool = False,
+    ) -> list[DueDelivery]:
+        """Read what may be acted on now, oldest due first unless told otherwise."""
         with postgres_errors(self._server):
             rows = await self._connection.fetch(
-                "select * from inbox.fetch($1, $2, $3::bigint[], $4)",
+                "select * from inbox.fetch($1, $2, $3::bigint[], $4::smallint[], $5, $6)",
                 self._flow,
                 owner,
                 list(in_hand),
+                list(leaving),
                 wanted,
+                newest_first,
             )
         return [
             DueDelivery(
@@ -117,6 +130,8 @@ class InboxSession:
                 job=row["job"],
                 traceparent=row["traceparent"],
                 body=row["body"],
+                is_watched=row["is_watched"],
+                is_probe=row["is_probe"],
             )
             for row in rows
         ]
@@ -183,6 +198,29 @@ class InboxSession:
             )
         return {row["id"] for row in rows}
 
+    async def tell_circuit(self, told: Sequence[tuple[int, Sign]]) -> list[CircuitChange]:
+        """Tell the flow's circuit how calls for these deliveries ended; return what changed."""
+        signs = [sign for _, sign in told]
+        with postgres_errors(self._server):
+            rows = await self._connection.fetch(
+                "select * from inbox.tell_circuit($1, $2::bigint[], $3, $4, $5::float8[], $6, $7, $8, $9)",
+                self._flow,
+                [delivery_id for delivery_id, _ in told],
+                [sign.signal.value for sign in signs],
+                [sign.reason for sign in signs],
+                [sign.pause_seconds for sign in signs],
+                [sign.is_final for sign in signs],
+                self._circuit.failures,
+                self._circuit.backoff.first_seconds,
+                self._circuit.backoff.max_seconds,
+            )
+        return [
+            CircuitChange(
+                CircuitState(row["state"]), row["reason"], row["seconds"], row["needs_a_person"], row["is_throttled"]
+            )
+            for row in rows
+        ]
+
     async def dead_letters(self, owner: str, wanted: int) -> list[DeadLetter]:
         """Read dead deliveries whose copy is not in the dead-letter queue yet."""
         with postgres_errors(self._server):
@@ -214,14 +252,14 @@ class InboxSession:
 
 
 class InboxStore:
-    """Opens sessions on the inbox. ``order``: what is done with dead and stale deliveries."""
+    """Opens sessions on the inbox of flows with one policy."""
 
-    def __init__(self, server: PostgresServer, order: OrderPolicy | None = None) -> None:
+    def __init__(self, server: PostgresServer, policy: FlowPolicy | None = None) -> None:
         self._server = server
-        self._order = order or OrderPolicy()
+        self._policy = policy or FlowPolicy()
 
     @asynccontextmanager
     async def session(self, flow: str) -> AsyncIterator[InboxSession]:
         """Open a connection of its own for the length of the block."""
         async with connect(self._server) as connection:
-            yield InboxSession(connection, str(self._server), flow, self._order)
+            yield InboxSession(connection, str(self._server), flow, self._policy)

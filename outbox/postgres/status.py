@@ -56,7 +56,10 @@ class StreamStatus:
 
 @dataclass(frozen=True, slots=True)
 class FlowStatus:
-    """One flow's unfinished deliveries."""
+    """One flow's unfinished deliveries, and whether its target is called.
+
+    ``circuit_seconds``: until the next probe; None with an open circuit: until a person closes it.
+    """
 
     flow: str
     ready: int
@@ -69,6 +72,11 @@ class FlowStatus:
     lanes: int
     lanes_leased: int
     last_reason: str | None
+    circuit: str
+    circuit_reason: str | None
+    circuit_seconds: float | None
+    needs_a_person: bool
+    throttled_seconds: float | None
 
 
 async def read_status(server: PostgresServer, stream: str) -> tuple[StreamStatus, list[LaneStatus], list[FlowStatus]]:

@@ -10,7 +10,7 @@ from typing import assert_never
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
-from outbox.model import guard_events, lane_events
+from outbox.model import flow_events, guard_events, lane_events
 from outbox.model import lifecycle as happened
 from outbox.model.lifecycle import Lifecycle
 
@@ -203,6 +203,12 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.warning("results void, the lane has a new owner", flow=flow, results=results)
         case happened.DeadLetterPublished(flow, message_id, reason):
             log.error("dead letter", flow=flow, event_id=message_id, reason=reason)
+        case flow_events.CircuitChanged(flow, state, seconds, needs_a_person, reason):
+            write = log.info if state == "closed" else log.error if needs_a_person else log.warning
+            pause = None if seconds is None else round(seconds, 1)
+            write("circuit", flow=flow, state=state, pause_seconds=pause, needs_a_person=needs_a_person, reason=reason)
+        case flow_events.TargetThrottles(flow, seconds, reason):
+            log.warning("the target throttles", flow=flow, pause_seconds=round(seconds, 1), reason=reason)
         case _:
             assert_never(event)
 

@@ -9,8 +9,9 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from outbox.model import lane_events
+from outbox.model import flow_events, lane_events
 from outbox.model import lifecycle as happened
+from outbox.model.circuit import CircuitState
 from outbox.model.delivery import State
 from outbox.model.lanes import KEEPER, Lane
 from outbox.model.lifecycle import Lifecycle
@@ -88,6 +89,14 @@ class Metrics:
             "inbox_void_results", "Results refused, because the lane had a new owner.", ["flow"], registry=registry
         )
         self._lanes = Gauge("inbox_lanes_held", "Lanes that this process holds.", ["flow"], registry=registry)
+        self._circuits = Counter(
+            "inbox_circuit_changes", "How often a flow's circuit was opened or closed by this process.",
+            ["flow", "state"], registry=registry,
+        )  # fmt: skip
+        self._throttled = Counter(
+            "inbox_throttled_seconds", "Pauses that targets asked for, as seen by this process.", ["flow"],
+            registry=registry,
+        )  # fmt: skip
         self._dead = Counter(
             "inbox_dead_letters_published", "Copies in the dead-letter queue.", ["flow"], registry=registry
         )
@@ -103,6 +112,9 @@ class Metrics:
         for flow in flows:
             for metric in (self._accepted, self._duplicates, self._call, self._void, self._lanes, self._dead):
                 metric.labels(flow)
+            self._throttled.labels(flow)
+            for circuit_state in (CircuitState.OPEN, CircuitState.CLOSED):
+                self._circuits.labels(flow, circuit_state)
             for outcome in OUTCOME_NAMES:
                 self._attempts.labels(flow, outcome)
             for state in (State.APPLIED, State.RETRY, State.IN_DOUBT, State.DEAD):
@@ -157,6 +169,10 @@ class Metrics:
                 self._void.labels(event.flow).inc(event.results)
             case happened.DeadLetterPublished():
                 self._dead.labels(event.flow).inc()
+            case flow_events.CircuitChanged():
+                self._circuits.labels(event.flow, event.state).inc()
+            case flow_events.TargetThrottles():
+                self._throttled.labels(event.flow).inc(event.pause_seconds)
             case happened.ServiceStarted():
                 self._waits.labels(event.service)
             case happened.ServiceWaiting():

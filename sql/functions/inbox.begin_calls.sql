@@ -15,11 +15,23 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    allowed bigint[] := ids;
 begin
     perform from inbox.lane l
       where l.flow = wanted_flow
         and l.lane in (select d.lane from inbox.delivery d where d.id = any (ids))
       order by l.lane for update;
+    if exists (select from inbox.circuit c where c.flow = wanted_flow and c.state <> 'closed') then
+        -- One call of all processes is the probe. If its process dies, another one is sent after a minute.
+        update inbox.circuit c
+           set state = 'half_open', probe = ids[1], until = clock_timestamp() + interval '1 minute'
+         where c.flow = wanted_flow and c.state <> 'closed' and c.until <= clock_timestamp();
+        if not found then
+            return;
+        end if;
+        allowed := ids[1:1];
+    end if;
     return query
         update inbox.delivery d
            set state = 'applying', lane_epoch = w.epoch, due_at = null, attempt = d.attempt + 1,
@@ -36,7 +48,7 @@ begin
                w(id, epoch, call, hash, reference, version, may_differ, starts_anew)
           join inbox.lane l on l.flow = wanted_flow and l.owner = me and l.epoch = w.epoch
                            and l.leased_until > clock_timestamp()
-         where d.id = w.id and d.flow = wanted_flow and d.lane = l.lane
+         where d.id = w.id and d.id = any (allowed) and d.flow = wanted_flow and d.lane = l.lane
            and d.state in ('ready', 'retry', 'in_doubt') and d.due_at is not null
            and case when w.call = 'send'
                     then d.request_sha256 is null or d.request_sha256 = w.hash
@@ -47,6 +59,6 @@ begin
 end
 $$;
 comment on function inbox.begin_calls is
-    'Writes "applying" before the call leaves, and returns the deliveries for which that holds; the others must not be called. "calls": send, look_up or poll; only a delivery in doubt is asked about. Refuses a request that differs from the one first sent under this key; with "may_differ" one that names another record. "start_anew": under the next key, when every answer so far said that nothing was done. Locks the lanes it touches.';
+    'Writes "applying" before the call leaves, and returns the deliveries for which that holds; the others must not be called. "calls": send, look_up or poll; only a delivery in doubt is asked about. Refuses a request that differs from the one first sent under this key; with "may_differ" one that names another record. "start_anew": under the next key, when every answer so far said that nothing was done. While the flow''s circuit is not closed, only the first is begun, as its probe, when it is time for one. Locks the lanes it touches.';
 revoke all on function inbox.begin_calls from public;
 grant execute on function inbox.begin_calls to outbox_adapter;

@@ -1,9 +1,11 @@
-create or replace function inbox.fetch(wanted_flow text, me text, in_hand bigint[], wanted integer)
+create or replace function inbox.fetch(
+    wanted_flow text, me text, in_hand bigint[], leaving smallint[], wanted integer, newest_first boolean
+)
 returns table (
     id bigint, lane smallint, epoch bigint, state text, sequence bigint, message_id text, type text, version integer,
     key text, attempt integer, failures integer, sent_age_seconds double precision,
     last_sent_age_seconds double precision, request_sha256 bytea, key_number integer, reference text, job text,
-    traceparent text, body bytea
+    traceparent text, body bytea, is_watched boolean, is_probe boolean
 )
 language plpgsql
 stable
@@ -12,40 +14,63 @@ set enable_seqscan = off
 set jit = off
 as $$
 #variable_conflict use_column
+declare
+    circuit inbox.circuit;
+    most    integer := wanted;
+    turn    integer := case when newest_first then -1 else 1 end;
 begin
+    select c.* into circuit from inbox.circuit c where c.flow = wanted_flow;
+    if circuit.throttled_until > clock_timestamp() or circuit.until > clock_timestamp() then
+        return;
+    elsif circuit.state <> 'closed' then
+        most := 1;
+    end if;
     return query
         select f.id, f.lane, f.epoch, f.state, f.sequence, f.message_id, f.type, f.version, f.key,
                f.attempt, f.failures,
                extract(epoch from clock_timestamp() - f.first_sent_at)::double precision,
                extract(epoch from clock_timestamp() - f.last_sent_at)::double precision,
-               f.request_sha256, f.key_number, f.reference, f.job, f.traceparent, f.body
+               f.request_sha256, f.key_number, f.reference, f.job, f.traceparent, f.body,
+               coalesce(circuit.state <> 'closed' or circuit.suspects <> '{}', false),
+               coalesce(circuit.state <> 'closed', false)
           from (
                 select due.*, m.traceparent, m.body,
                        sum(octet_length(m.body)::bigint)
-                           over (order by due.due_at, due.sequence, due.id rows between unbounded preceding and 1 preceding)
+                           over (order by turn * extract(epoch from due.due_at), turn * due.sequence, due.id
+                                 rows between unbounded preceding and 1 preceding)
                            as bytes_before
                   from (
                         select d.*, l.epoch
                           from inbox.lane l
                          cross join lateral (
-                               select d.* from inbox.delivery d
-                                where d.flow = wanted_flow and d.lane = l.lane
-                                  and d.state in ('ready', 'retry', 'in_doubt') and d.due_at <= clock_timestamp()
-                                  and d.id <> all (in_hand)
-                                order by d.due_at
-                                limit wanted
+                               (select d.* from inbox.delivery d
+                                 where not newest_first
+                                   and d.flow = wanted_flow and d.lane = l.lane
+                                   and d.state in ('ready', 'retry', 'in_doubt') and d.due_at <= clock_timestamp()
+                                   and d.id <> all (in_hand)
+                                 order by d.due_at
+                                 limit most)
+                               union all
+                               (select d.* from inbox.delivery d
+                                 where newest_first
+                                   and d.flow = wanted_flow and d.lane = l.lane
+                                   and d.state in ('ready', 'retry', 'in_doubt') and d.due_at <= clock_timestamp()
+                                   and d.id <> all (in_hand)
+                                 order by d.due_at desc
+                                 limit most)
                                ) d
                          where l.flow = wanted_flow and l.owner = me and l.leased_until > clock_timestamp()
-                         order by d.due_at, d.sequence
-                         limit wanted
+                           and l.lane <> all (leaving)
+                         order by turn * extract(epoch from d.due_at), turn * d.sequence
+                         limit most
                        ) due
                   join inbox.message m on m.delivery_id = due.id
                ) f
          where coalesce(f.bytes_before, 0) < 33554432
-         order by f.due_at, f.sequence, f.id;
+         order by turn * extract(epoch from f.due_at), turn * f.sequence, f.id;
 end
 $$;
 comment on function inbox.fetch is
-    'Reads the deliveries that may be acted on now in the caller''s lanes, oldest due first; changes nothing. Only heads of their key are ever due. Ends at 32 MiB of bodies: a caller''s memory has a bound, also when many payloads are large.';
+    'Reads the deliveries that may be acted on now in the caller''s lanes but those that it is "leaving", oldest due first, or with "newest_first" the other way round, so that a backlog does not hold up what is new; changes nothing. Nothing while the flow''s circuit is open or its target throttles; one delivery, to probe, when an open one has waited long enough. "is_watched": the circuit wants to know how its call ends, also when it goes well; "is_probe": its call would be the probe. Only heads of their key are ever due. Ends at 32 MiB of bodies: a caller''s memory has a bound, also when many payloads are large.';
 revoke all on function inbox.fetch from public;
 grant execute on function inbox.fetch to outbox_adapter;

@@ -8,11 +8,12 @@ begin
         insert into inbox.lane (flow, lane)
         select wanted_flow, n from generate_series(0, lanes - 1) n
         on conflict do nothing;
+        insert into inbox.circuit (flow) values (wanted_flow) on conflict do nothing;
     end if;
     return (select count(*)::integer from inbox.lane l where l.flow = wanted_flow);
 end
 $$;
 comment on function inbox.register_flow is
-    'Creates the lanes of a flow once and returns how many it has. The number stays: changing it would let one key live in two lanes.';
+    'Creates the lanes and the circuit of a flow once and returns how many it has. The number stays: changing it would let one key live in two lanes.';
 revoke all on function inbox.register_flow from public;
 grant execute on function inbox.register_flow to outbox_adapter;

@@ -1,7 +1,9 @@
 create or replace function inbox.status(count_up_to integer)
 returns table (
     flow text, ready bigint, applying bigint, retry bigint, in_doubt bigint, blocked bigint, dead bigint,
-    oldest_due_age_seconds double precision, lanes integer, lanes_leased integer, last_reason text
+    oldest_due_age_seconds double precision, lanes integer, lanes_leased integer, last_reason text,
+    circuit text, circuit_reason text, circuit_seconds double precision, needs_a_person boolean,
+    throttled_seconds double precision
 )
 language sql
 stable
@@ -32,13 +34,18 @@ as $$
              cross join lateral (select d.id, d.reason from inbox.delivery d
                                   where d.flow = f.flow and d.state = s
                                   order by d.id desc limit 1) last
-             order by last.id desc limit 1)
+             order by last.id desc limit 1),
+           coalesce(c.state, 'closed'), c.reason,
+           case when c.until < 'infinity' then extract(epoch from c.until - clock_timestamp()) end::double precision,
+           coalesce(c.needs_a_person, false),
+           greatest(extract(epoch from c.throttled_until - clock_timestamp()), 0)::double precision
       from (select l.flow, count(*)::integer as lanes, array_agg(l.lane) as numbers,
                    (count(*) filter (where l.leased_until > clock_timestamp()))::integer as leased
               from inbox.lane l group by l.flow) f
+      left join inbox.circuit c on c.flow = f.flow
      order by f.flow
 $$;
 comment on function inbox.status is
-    'Per flow: how many deliveries stand in each unfinished state, counted up to a bound so that the cost is constant, and the age of the oldest one that is due.';
+    'Per flow: how many deliveries stand in each unfinished state, counted up to a bound so that the cost is constant, the age of the oldest one that is due, and whether the target is called: the circuit, in how many seconds it is probed (null: when a person closes it), and for how long the target wants fewer calls.';
 revoke all on function inbox.status from public;
 grant execute on function inbox.status to outbox_adapter;

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from outbox.model.delivery import TRANSITIONS, OrderPolicy, Settlement, State
+from outbox.model.flow_policy import FlowPolicy
 from outbox.postgres.inbox_store import InboxStore
 from tests.kit.database import Database
 from tests.kit.inbox import FLOW, LANES, Inbox, applied, arrival, ended
@@ -22,7 +23,7 @@ REFUSED = Settlement(State.DEAD, is_failure=True, reason="422", reason_class="re
 def opened(database: Database) -> Opened:
     @asynccontextmanager
     async def inbox_with(order: OrderPolicy) -> AsyncIterator[Inbox]:
-        async with InboxStore(database.server, order).session(FLOW) as session:
+        async with InboxStore(database.server, FlowPolicy(order)).session(FLOW) as session:
             await session.register(LANES)
             inbox = Inbox(session, database)
             await inbox.hold()

@@ -38,11 +38,11 @@ async def test_one_poison_key_with_many_behind_it_costs_the_others_nothing(datab
             assert touched <= 10
         await connection.execute(accept, FLOW, ["good"], [_ROWS + 9])
         returned, touched = await rows_touched(
-            connection, "inbox.delivery", "select * from inbox.fetch($1, 'me', '{}', 50)", FLOW
+            connection, "inbox.delivery", "select * from inbox.fetch($1, 'me', '{}', '{}', 50, false)", FLOW
         )
         assert returned == 1
         assert touched <= 10
-        due = await connection.fetchrow("select * from inbox.fetch($1, 'me', '{}', 50)", FLOW)
+        due = await connection.fetchrow("select * from inbox.fetch($1, 'me', '{}', '{}', 50, false)", FLOW)
         _, touched = await rows_touched(
             connection,
             "inbox.delivery",

@@ -55,8 +55,10 @@ class Inbox:
     async def hold(self, lease_seconds: float = 60) -> set[int]:
         return set((await self.session.hold_lanes(self.me, lease_seconds)).epochs)
 
-    async def due(self, wanted: int = 100, in_hand: tuple[int, ...] = ()) -> list[DueDelivery]:
-        return await self.session.fetch(self.me, in_hand, wanted)
+    async def due(
+        self, wanted: int = 100, in_hand: tuple[int, ...] = (), *, newest_first: bool = False
+    ) -> list[DueDelivery]:
+        return await self.session.fetch(self.me, in_hand, wanted, newest_first=newest_first)
 
     async def begin(self, *due: DueDelivery, sha256: bytes = HASH, reference: str | None = None) -> dict[int, int]:
         return await self.begin_as(*[Beginning(one.id, one.epoch, CallKind.SEND, sha256, reference) for one in due])

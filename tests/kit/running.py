@@ -40,7 +40,10 @@ class Integration:
     folder: Path
 
     def settings(self, *, window: str = "24h", **sections: object) -> Settings:
-        """Return settings for one flow to the CRM; ``retry`` and ``adapter`` go into the flow, the rest beside it."""
+        """Return settings for one flow to the CRM.
+
+        ``retry``, ``adapter``, ``mapping`` and what is in ``flow`` go into the flow, the rest beside it.
+        """
         adapter: dict[str, object] = {
             "use": "rest",
             "connection": "crm",
@@ -53,6 +56,8 @@ class Integration:
             "adapter": sections.pop("adapter", adapter),
             "mapping": sections.pop("mapping", MAPPING),
             "retry": sections.pop("retry", {"attempts": 3, "first": "20ms", "max": "50ms"}),
+            "circuit": {"first": "20ms", "max": "50ms"},
+            **sections.pop("flow", {}),
         }
         content: dict[str, object] = {
             "http": {"port": 0},

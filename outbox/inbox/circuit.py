@@ -1,0 +1,45 @@
+"""Tells a flow's circuit what calls have shown of the target, when that may change it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from outbox.model.circuit import CircuitChange, Sign, Signal
+from outbox.model.flow_events import CircuitChanged, TargetThrottles
+from outbox.model.lifecycle import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the call for one delivery has shown. ``is_watched``: the circuit wants to know in any case."""
+
+    delivery_id: int
+    sign: Sign
+    is_watched: bool
+
+
+class CircuitSession(Protocol):
+    """The inbox as the circuit needs it."""
+
+    async def tell_circuit(self, told: Sequence[tuple[int, Sign]]) -> Sequence[CircuitChange]:
+        """Move the circuit; return what changed."""
+        ...
+
+
+async def tell_circuit(session: CircuitSession, flow: str, told: Sequence[Told], report: Report) -> None:
+    """Tell the circuit, unless everything went well and it does not listen: that is no write in the usual case.
+
+    A crash before this loses no more than a sign of which there will be others; a probe is given up after a minute.
+
+    Raises:
+        Unavailable: the database is away.
+    """
+    if all(one.sign.signal is Signal.WORKS and not one.is_watched for one in told):
+        return
+    for change in await session.tell_circuit([(one.delivery_id, one.sign) for one in told]):
+        if change.is_throttled:
+            report(TargetThrottles(flow, change.seconds or 0.0, change.reason))
+        else:
+            report(CircuitChanged(flow, change.state, change.seconds, change.needs_a_person, change.reason))

@@ -1,0 +1,33 @@
+"""What happens to a flow as a whole; part of `outbox.model.lifecycle.Lifecycle`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from outbox.model.circuit import CircuitState
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitChanged:
+    """A flow's circuit opened or closed.
+
+    ``pause_seconds``: until the next probe; None with open: until a person closes it.
+    """
+
+    flow: str
+    state: CircuitState
+    pause_seconds: float | None
+    needs_a_person: bool
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetThrottles:
+    """The target wants fewer calls: the flow calls nothing for so long."""
+
+    flow: str
+    pause_seconds: float
+    reason: str | None
+
+
+FlowEvents = CircuitChanged | TargetThrottles

@@ -1,0 +1,16 @@
+"""What the functions of the inbox are told of a flow's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from outbox.model.circuit import CircuitPolicy
+from outbox.model.delivery import OrderPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class FlowPolicy:
+    """``order``: of dead and stale deliveries. ``circuit``: when it opens, and for how long."""
+
+    order: OrderPolicy = OrderPolicy()  # noqa: RUF009 - frozen
+    circuit: CircuitPolicy = CircuitPolicy()  # noqa: RUF009 - frozen

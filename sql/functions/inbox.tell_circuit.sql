@@ -1,0 +1,94 @@
+create or replace function inbox.tell_circuit(
+    wanted_flow    text,
+    ids            bigint[],
+    signals        text[],
+    reasons        text[],
+    pauses_seconds double precision[],
+    are_final      boolean[],
+    failures       integer,
+    first_seconds  double precision,
+    max_seconds    double precision
+)
+returns table (state text, reason text, seconds double precision, needs_a_person boolean, is_throttled boolean)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    now       timestamptz;
+    circuit   inbox.circuit;
+    told      record;
+    pause     double precision;
+    suspected bigint[];
+begin
+    insert into inbox.circuit (flow) values (wanted_flow) on conflict do nothing;
+    select c.* into circuit from inbox.circuit c where c.flow = wanted_flow for update;
+    now := clock_timestamp();
+    -- A half open circuit listens to its probe alone, an open one to nobody: what comes back began before it opened.
+    select bool_or(t.signal = 'works') as has_worked,
+           bool_or(t.signal = 'throttle') as is_throttled,
+           bool_or(t.signal = 'stop') as must_stop,
+           bool_or(t.is_final) as is_final,
+           max(t.reason) filter (where t.signal = 'stop') as stop_reason,
+           max(t.reason) filter (where t.signal = 'trouble') as trouble_reason,
+           max(t.reason) filter (where t.signal = 'throttle') as throttle_reason,
+           coalesce(max(t.pause_seconds) filter (where t.signal = 'throttle'), 0) as pause_seconds,
+           coalesce(array_agg(distinct t.id) filter (where t.signal = 'trouble'), '{}') as troubled
+      into told
+      from unnest(ids, signals, reasons, pauses_seconds, are_final) t(id, signal, reason, pause_seconds, is_final)
+     where circuit.state = 'closed' or (circuit.state = 'half_open' and t.id = circuit.probe);
+    if told.has_worked is null then
+        return;
+    end if;
+
+    if told.must_stop or (circuit.state = 'half_open' and cardinality(told.troubled) > 0) then
+        suspected := null;
+    elsif circuit.state = 'closed' and not told.has_worked and not told.is_throttled then
+        select array_agg(distinct u.id) into suspected from unnest(circuit.suspects || told.troubled) u(id);
+        if cardinality(suspected) >= failures then
+            suspected := null;
+        end if;
+    else
+        suspected := '{}';
+    end if;
+
+    if suspected is null then
+        -- Open. One that had hardly been closed opens for longer.
+        circuit.openings := case when circuit.state = 'half_open'
+                                      or circuit.changed_at > now - make_interval(secs => max_seconds)
+                                 then circuit.openings + 1 else 1 end;
+        pause := least(max_seconds, first_seconds * power(2, least(circuit.openings - 1, 32))) * (0.5 + random() / 2);
+        update inbox.circuit c
+           set state = 'open', probe = null, suspects = '{}', openings = circuit.openings, changed_at = now,
+               changed_by = null, needs_a_person = told.must_stop,
+               reason = coalesce(told.stop_reason, told.trouble_reason, 'the target fails'),
+               until = case when told.is_final then 'infinity' else now + make_interval(secs => pause) end
+         where c.flow = wanted_flow;
+        return query
+            select 'open', coalesce(told.stop_reason, told.trouble_reason, 'the target fails'),
+                   case when not told.is_final then pause end, told.must_stop, false;
+    elsif circuit.state = 'half_open' then
+        update inbox.circuit c
+           set state = 'closed', until = null, probe = null, needs_a_person = false, reason = null, changed_at = now,
+               changed_by = null
+         where c.flow = wanted_flow;
+        return query select 'closed', circuit.reason, null::double precision, false, false;
+    elsif suspected <> circuit.suspects then
+        update inbox.circuit c set suspects = suspected where c.flow = wanted_flow;
+    end if;
+
+    if told.is_throttled and told.pause_seconds > 0
+       and now + make_interval(secs => told.pause_seconds) > coalesce(circuit.throttled_until, '-infinity') then
+        update inbox.circuit c
+           set throttled_until = now + make_interval(secs => told.pause_seconds), throttle_reason = told.throttle_reason
+         where c.flow = wanted_flow;
+        return query
+            select c.state, told.throttle_reason, told.pause_seconds, false, true
+              from inbox.circuit c where c.flow = wanted_flow;
+    end if;
+end
+$$;
+comment on function inbox.tell_circuit is
+    'Tells a flow''s circuit what calls have shown of the target (works, trouble, stop, throttle), and returns what changed by it. Closed: "stop" opens it, or trouble with enough different deliveries in a row. Half open: the probe decides. Locks the circuit''s row, after any lane''s.';
+revoke all on function inbox.tell_circuit from public;
+grant execute on function inbox.tell_circuit to outbox_adapter;

@@ -1,0 +1,146 @@
+"""A target that is away, refuses us or is slow: nothing is lost or called dead, and what piled up is applied gently."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from sandbox.crm import CrmServer
+from sandbox.crm_faults import Fault, Faults, Script
+from tests.kit.broker import Broker
+from tests.kit.database import Database
+from tests.kit.running import FLOW, Integration, running
+from tests.kit.waiting import until
+
+_BACKLOG = 60
+
+
+@pytest.fixture
+async def integration(database: Database, broker: Broker, tmp_path: Path) -> AsyncIterator[Integration]:
+    async with CrmServer(ledger_path=tmp_path / "ledger.jsonl") as crm:
+        yield Integration(database, broker, crm, tmp_path)
+
+
+async def _emit(integration: Integration, prefix: str, count: int) -> list[str]:
+    """Commit so many orders of different customers."""
+    rows = await integration.database.rows(
+        "select outbox.emit('order.confirmed', name, json_build_object('order_ref', name, 'customer', name,"
+        " 'revision', 1, 'amount', '10.00'))::text as event_id"
+        " from (select $1 || '-' || n as name from generate_series(0, $2::int - 1) n) named",
+        prefix,
+        count,
+    )
+    return [row["event_id"] for row in rows]
+
+
+async def _openings(integration: Integration, count: int) -> None:
+    async def look() -> bool:
+        return (
+            int(str(await integration.database.value("select coalesce(max(openings), 0) from inbox.circuit"))) >= count
+        )
+
+    await until(look, what=f"the circuit has opened {count} times")
+
+
+async def _applied(integration: Integration, count: int) -> None:
+    async def look() -> bool:
+        return await integration.database.value("select count(*) from inbox.delivery where state = 'applied'") >= count
+
+    await until(look, what=f"{count} deliveries are applied")
+
+
+@pytest.mark.parametrize(
+    "outage",
+    [
+        Faults(shares={Fault.ERROR_500: 1.0}),
+        Faults(shares={Fault.UNAVAILABLE_503: 1.0}, retry_after_seconds=0),
+        Faults(shares={Fault.DROP_BEFORE_EFFECT: 1.0}),
+        Faults(shares={Fault.HTML_200: 1.0}),
+        Faults(refuse_token=True),
+    ],
+    ids=["500", "503", "dropped", "maintenance page", "refused token"],
+)
+async def test_an_outage_longer_than_any_retry_budget_dead_letters_nothing(
+    integration: Integration, outage: Faults
+) -> None:
+    """Ten openings are what a real outage of an hour makes at the default pauses; here they last milliseconds."""
+    integration.crm.set_faults(outage)
+    async with running(integration.settings(retry={"attempts": 3, "first": "10ms", "max": "20ms"})):
+        await _emit(integration, "A", _BACKLOG)
+        await _openings(integration, 10)
+        (counted,) = await integration.database.rows(
+            "select openings, (select count(*) from inbox.attempt) as calls from inbox.circuit"
+        )
+        await _emit(integration, "B", 5)
+        integration.crm.set_faults(Faults())
+        await _applied(integration, _BACKLOG + 5)
+    assert sorted(integration.effects()) == sorted([f"A-{n}" for n in range(_BACKLOG)] + [f"B-{n}" for n in range(5)])
+    # What was under way when it opened, and a probe for each further opening.
+    assert counted["calls"] <= 32 + counted["openings"]
+    assert int(str(await integration.database.value("select max(failures) from inbox.delivery"))) <= 1
+
+
+async def test_what_is_new_does_not_wait_for_the_whole_backlog(integration: Integration) -> None:
+    integration.crm.set_faults(Faults(refuse_token=True))
+    async with running(integration.settings(flow={"rate_limit": "40/s"})):
+        await _emit(integration, "old", 3 * _BACKLOG)
+        await _openings(integration, 2)
+        integration.crm.set_faults(Faults())
+        await _applied(integration, 10)
+        (event_id,) = await _emit(integration, "new", 1)
+        await integration.in_state(event_id, "applied")
+        waiting = await integration.database.value("select count(*) from inbox.delivery where state = 'ready'")
+        await _applied(integration, 3 * _BACKLOG + 1)
+    assert int(str(waiting)) > _BACKLOG, "it was applied behind the backlog"
+
+
+async def test_the_processes_of_a_flow_keep_to_its_rate_together(integration: Integration) -> None:
+    settings = integration.settings(flow={"rate_limit": "40/s"})
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(running(settings))
+        await _split(integration)
+        await _emit(integration, "A", _BACKLOG)
+        await _applied(integration, _BACKLOG)
+    times = sorted(datetime.fromisoformat(line.at) for line in integration.crm.ledger.lines)
+    # A slower machine only takes longer. Each process may begin with a tenth of a second's worth.
+    assert (times[-1] - times[0]).total_seconds() >= (_BACKLOG - 2 * 4) / 40 * 0.95
+
+
+async def test_who_joins_gets_lanes_also_while_all_of_them_are_busy(integration: Integration) -> None:
+    integration.crm.set_faults(Faults(latency_ms=150))
+    settings = integration.settings()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(running(settings))
+        await _emit(integration, "A", 500)
+        await _applied(integration, 20)
+        await stack.enter_async_context(running(settings))
+        await _split(integration)
+        waiting = await integration.database.value("select count(*) from inbox.delivery where state = 'ready'")
+        integration.crm.set_faults(Faults())
+        await _applied(integration, 500)
+    assert int(str(waiting)) > 0, "the lanes were only given when there was nothing to do any more"
+
+
+async def _split(integration: Integration) -> None:
+    async def look() -> bool:
+        rows = await integration.database.rows(
+            "select count(*) from inbox.lane where flow = $1 and leased_until > now() group by owner", FLOW
+        )
+        return [row["count"] for row in rows] == [8, 8]
+
+    await until(look, what="two processes hold eight lanes each")
+
+
+async def test_a_poison_message_does_not_open_the_circuit_of_the_others(integration: Integration) -> None:
+    integration.crm.add_script(Script(order_ref="bad-0", fault=Fault.ERROR_500))
+    async with running(integration.settings()):
+        (bad,) = await _emit(integration, "bad", 1)
+        await integration.in_state(bad, "dead")
+        await _emit(integration, "A", 5)
+        await _applied(integration, 5)
+    assert await integration.database.value("select openings from inbox.circuit") == 0
