@@ -7,7 +7,19 @@ import traceback
 
 import typer
 
-from outbox.cli import circuit, database, inspect, lanes, partitions, processes, rebase, rejected, topology, unrouted
+from outbox.cli import (
+    circuit,
+    database,
+    inspect,
+    lanes,
+    partitions,
+    processes,
+    rebase,
+    rejected,
+    replay,
+    topology,
+    unrouted,
+)
 from outbox.model.errors import ExitCode
 
 # A line break inside a paragraph would stay one, wherever the terminal wraps.
@@ -39,6 +51,7 @@ rebase.add_to(app)
 unrouted.add_to(app)
 rejected.add_to(app)
 circuit.add_to(app)
+replay.add_to(app)
 
 
 def main() -> None:

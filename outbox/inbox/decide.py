@@ -55,12 +55,13 @@ class Ask:
 Call = Send | Ask
 
 
-def idempotency_key(flow: str, message_id: str, number: int = 0) -> str:
-    """Return the key of a delivery: the same for every try, another for every flow.
+def idempotency_key(flow: str, message_id: str, number: int = 0, generation: int = 0) -> str:
+    """Return the key of a delivery: the same for every try, another for every flow and replay.
 
     ``number``: counts the keys given up because nothing under them took effect.
     """
-    return f"{flow}-{message_id}" if number == 0 else f"{flow}-{message_id}-{number}"
+    replay = f"-replay{generation}" if generation else ""
+    return f"{flow}-{message_id}{replay}" + (f"-{number}" if number else "")
 
 
 def decide(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter) -> Call | Parking:
@@ -110,7 +111,7 @@ def _rendered(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter) -> Re
             version=due.version,
             key=due.key,
             sequence=due.sequence,
-            idempotency_key=idempotency_key(flow, due.message_id, due.key_number),
+            idempotency_key=idempotency_key(flow, due.message_id, due.key_number, due.generation),
             document=mapping.apply(due.body),
             traceparent=due.traceparent,
         )

@@ -64,7 +64,8 @@ class DueDelivery:
 
     ``is_watched``: the flow's circuit wants to know how its call ends, also when it goes well;
     ``is_probe``: its call decides whether the circuit closes.
-    ``key_number``, ``reference``, ``job``: of what was sent; see the columns of ``inbox.delivery``.
+    ``generation``: 0, or the replay that wants it applied again. ``key_number``, ``reference``, ``job``: of what was
+    sent; see the columns of ``inbox.delivery``.
     """
 
     id: int
@@ -86,6 +87,7 @@ class DueDelivery:
     job: str | None
     traceparent: str | None
     body: bytes
+    generation: int = 0
     is_watched: bool = False
     is_probe: bool = False
 

@@ -44,7 +44,7 @@ class InboxSession:
         """Take a batch into the inbox. When this returns, the messages may be acknowledged."""
         with postgres_errors(self._server):
             row = await self._connection.fetchrow(
-                "select * from inbox.accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                "select * from inbox.accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0)",
                 self._flow,
                 [a.message_id for a in arrivals],
                 [a.sequence for a in arrivals],
@@ -130,6 +130,7 @@ class InboxSession:
                 job=row["job"],
                 traceparent=row["traceparent"],
                 body=row["body"],
+                generation=row["generation"],
                 is_watched=row["is_watched"],
                 is_probe=row["is_probe"],
             )

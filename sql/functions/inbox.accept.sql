@@ -11,7 +11,8 @@ create or replace function inbox.accept(
     refusals    text[],
     claims      text[],
     pass_dead   boolean,
-    on_stale    text
+    on_stale    text,
+    wanted_generation integer
 )
 returns table (accepted integer, duplicates integer, dead integer)
 language plpgsql
@@ -44,7 +45,7 @@ begin
         update inbox.delivery d
            set copies = d.copies + i.copies
           from incoming i
-         where d.flow = wanted_flow and d.message_id = i.message_id
+         where d.flow = wanted_flow and d.message_id = i.message_id and d.generation = wanted_generation
         returning d.message_id, i.copies
     ), compared as (
         select i.*,
@@ -65,7 +66,9 @@ begin
                                  and not d.is_passed and d.attempt > 0 and d.sequence > i.sequence)
                ) as is_stale
           from incoming i
-         where not exists (select from inbox.delivery d where d.flow = wanted_flow and d.message_id = i.message_id)
+         where not exists (select from inbox.delivery d
+                            where d.flow = wanted_flow and d.message_id = i.message_id
+                              and d.generation = wanted_generation)
     ), verdict as (
         select r.*,
                case when r.refusal is not null or r.payload is null then 'dead'
@@ -92,9 +95,9 @@ begin
            and d.flow = wanted_flow and d.key = j.key and d.state = 'ready' and not d.is_passed and d.attempt = 0
            and d.sequence > j.sequence
     ), inserted as (
-        insert into inbox.delivery (flow, message_id, sequence, type, version, key, lane, copies, state, is_passed,
+        insert into inbox.delivery (flow, message_id, generation, sequence, type, version, key, lane, copies, state, is_passed,
                                     due_at, settled_at, reason, reason_class)
-        select wanted_flow, j.message_id, j.sequence, j.type, j.version, j.key,
+        select wanted_flow, j.message_id, wanted_generation, j.sequence, j.type, j.version, j.key,
                outbox.lane_of(j.key, j.sequence, lanes)::smallint, j.copies, j.state, j.is_passed,
                case when j.state = 'ready' then now() end,
                case when j.state in ('dead', 'skipped') then now() end,
@@ -120,6 +123,6 @@ begin
 end
 $$;
 comment on function inbox.accept is
-    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, or dead (refused, stale, or without a payload); known ones are counted as copies. A body that is null is copied from the outbox, where the claim (sequence/event id) says. "pass_dead": a key goes on without its dead deliveries. "on_stale": what came after a later event of its key was taken up is dead (park), skipped (skip) or judged like any other (apply). Commit before the ack. Locks the lanes it touches.';
+    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, or dead (refused, stale, or without a payload); known ones are counted as copies. A body that is null is copied from the outbox, where the claim (sequence/event id) says. "pass_dead": a key goes on without its dead deliveries. "on_stale": what came after a later event of its key was taken up is dead (park), skipped (skip) or judged like any other (apply). "wanted_generation": 0 for what comes from the broker, else a replay''s. Commit before the ack. Locks the lanes it touches.';
 revoke all on function inbox.accept from public;
 grant execute on function inbox.accept to outbox_adapter;

@@ -5,7 +5,7 @@ returns table (
     id bigint, lane smallint, epoch bigint, state text, sequence bigint, message_id text, type text, version integer,
     key text, attempt integer, failures integer, sent_age_seconds double precision,
     last_sent_age_seconds double precision, request_sha256 bytea, key_number integer, reference text, job text,
-    traceparent text, body bytea, is_watched boolean, is_probe boolean
+    traceparent text, body bytea, generation integer, is_watched boolean, is_probe boolean
 )
 language plpgsql
 stable
@@ -30,7 +30,7 @@ begin
                f.attempt, f.failures,
                extract(epoch from clock_timestamp() - f.first_sent_at)::double precision,
                extract(epoch from clock_timestamp() - f.last_sent_at)::double precision,
-               f.request_sha256, f.key_number, f.reference, f.job, f.traceparent, f.body,
+               f.request_sha256, f.key_number, f.reference, f.job, f.traceparent, f.body, f.generation,
                coalesce(circuit.state <> 'closed' or circuit.suspects <> '{}', false),
                coalesce(circuit.state <> 'closed', false)
           from (

@@ -31,7 +31,7 @@ async def test_one_poison_key_with_many_behind_it_costs_the_others_nothing(datab
         )
         accept = (
             "select * from inbox.accept($1, $2, $3, '{t}', '{1}', '{good}', '{\"{}\"}', '{\"\"}', '{null}', '{null}',"
-            " '{null}', false, 'park')"
+            " '{null}', false, 'park', 0)"
         )
         for number in range(_ROWS + 1, _ROWS + 8):
             _, touched = await rows_touched(connection, "inbox.delivery", accept, FLOW, [f"m{number}"], [number])

@@ -1,0 +1,42 @@
+create or replace function inbox.begin_replay(
+    wanted_flow  text,
+    patterns     text[],
+    wanted_key   text,
+    since        timestamptz,
+    until        timestamptz,
+    missing_only boolean,
+    who          text,
+    why          text
+)
+returns integer
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    started integer;
+begin
+    if not exists (select from inbox.lane l where l.flow = wanted_flow) then
+        raise exception 'flow % is not known here', wanted_flow
+            using errcode = 'OB004', hint = 'a flow is known once it has been consumed; "outbox status" lists them';
+    end if;
+    insert into inbox.replay (flow, patterns, key, since, until, missing_only, position, upto, who, why)
+    select wanted_flow, patterns, wanted_key, begin_replay.since, begin_replay.until, begin_replay.missing_only,
+           coalesce(min(e.id) - 1, 0), coalesce(max(e.id), 0), begin_replay.who, begin_replay.why
+      from outbox.event e
+    on conflict (flow) where state = 'running' do nothing
+    returning id into started;
+    if started is null then
+        raise exception 'a replay of flow % is running', wanted_flow
+            using errcode = 'OB031',
+                  hint = format('"outbox replay resume %s" goes on with it, "outbox replay cancel %s" ends it',
+                                (select r.id from inbox.replay r where r.flow = wanted_flow and r.state = 'running'),
+                                (select r.id from inbox.replay r where r.flow = wanted_flow and r.state = 'running'));
+    end if;
+    return started;
+end
+$$;
+comment on function inbox.begin_replay is
+    'Writes down who wants what applied again, and why, with the ids that exist now as its range; returns its number, which is also the generation of its deliveries. One at a time for each flow.';
+revoke all on function inbox.begin_replay from public;
+grant execute on function inbox.begin_replay to outbox_adapter;
