@@ -18,11 +18,13 @@ from outbox.inbox.accept import Acceptor
 from outbox.inbox.apply import Applier, ApplierSettings
 from outbox.inbox.dead import DeadLetterPublisher
 from outbox.inbox.lanes import Ownership
+from outbox.inbox.prune import Pruner
 from outbox.model.adapter import Adapter
 from outbox.model.errors import ExitCode, Misconfigured
 from outbox.model.lifecycle import Lifecycle, Report
 from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.payload_store import PayloadStore
+from outbox.postgres.prune import PruneStore
 from outbox.rabbitmq.publisher import RabbitBroker, Sending
 from outbox.rabbitmq.subscription import RabbitConsumer
 from outbox.supervisor import Service, Supervisor
@@ -95,6 +97,9 @@ class App:
         if roles.is_consumer:
             for name, flow in settings.flows.items():
                 services += self._flow(name, flow)
+            memory = PruneStore(postgres_server(settings, name="outbox-forget"))
+            pruner = Pruner(memory, keep_seconds=settings.remembered_seconds(), report=self._report)
+            services.append(Service("forget", pruner.run))
         if not roles.is_draining:
             # Draining is one job, often run beside a relay that has the port.
             services.append(Service("http", self.admin.run))

@@ -213,6 +213,22 @@ class InboxSettings(Strict):
     accept_batch: Annotated[
         int, Field(ge=1, le=10_000, description="Messages written to the inbox in one transaction, at most.")
     ] = 500
+    queue_life: Annotated[
+        Seconds,
+        Field(
+            gt=0,
+            le=3650 * DAY_SECONDS,
+            description="How long a message may lie in a queue, also of dead letters, before it comes.",
+        ),
+    ] = 30 * DAY_SECONDS
+    keep: Annotated[
+        Seconds | None,
+        Field(
+            gt=0,
+            description="How long finished deliveries are remembered; null: as long as retention.keep and "
+            "inbox.queue_life together, which is the least.",
+        ),
+    ] = None
 
 
 class HttpSettings(Strict):
@@ -253,6 +269,25 @@ class Settings(Strict):
     drain: Annotated[Seconds, Field(ge=0, le=3600, description="How long SIGTERM waits for work in flight.")] = 20.0
     connections: Annotated[dict[Name, Connection], Field(default_factory=dict, description="Target systems, by name.")]
     flows: Annotated[dict[Name, Flow], Field(default_factory=dict, description="Integrations, by name.")]
+
+    def remembered_seconds(self) -> float:
+        """Return how long finished deliveries are remembered.
+
+        An event can be published again as long as it is in the outbox, and its message can then lie in a queue: only
+        after both has no copy of it to be recognised any more.
+        """
+        return self.inbox.keep or self.retention.keep + self.inbox.queue_life
+
+    @model_validator(mode="after")
+    def _check_memory(self) -> Self:
+        least = self.retention.keep + self.inbox.queue_life
+        if self.inbox.keep is not None and self.inbox.keep < least:
+            raise broken_rule(
+                f"keep must be at least retention.keep and inbox.queue_life together ({least / DAY_SECONDS:g}d): what "
+                "comes again later than that would take effect twice",
+                field="inbox",
+            )
+        return self
 
     def page_limits(self) -> PageLimits:
         """Return what the relay reads: payloads that travel whole, and up to which size others do as references."""

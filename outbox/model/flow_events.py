@@ -30,4 +30,11 @@ class TargetThrottles:
     reason: str | None
 
 
-FlowEvents = CircuitChanged | TargetThrottles
+@dataclass(frozen=True, slots=True)
+class DeliveriesForgotten:
+    """Finished deliveries were removed, because no copy of their messages can come any more."""
+
+    deliveries: int
+
+
+FlowEvents = CircuitChanged | TargetThrottles | DeliveriesForgotten

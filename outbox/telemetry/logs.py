@@ -209,6 +209,8 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             write("circuit", flow=flow, state=state, pause_seconds=pause, needs_a_person=needs_a_person, reason=reason)
         case flow_events.TargetThrottles(flow, seconds, reason):
             log.warning("the target throttles", flow=flow, pause_seconds=round(seconds, 1), reason=reason)
+        case flow_events.DeliveriesForgotten(deliveries):
+            log.debug("deliveries forgotten", deliveries=deliveries)
         case _:
             assert_never(event)
 

@@ -97,6 +97,9 @@ class Metrics:
             "inbox_throttled_seconds", "Pauses that targets asked for, as seen by this process.", ["flow"],
             registry=registry,
         )  # fmt: skip
+        self._forgotten = Counter(
+            "inbox_forgotten_deliveries", "Finished deliveries that were removed by this process.", registry=registry
+        )
         self._dead = Counter(
             "inbox_dead_letters_published", "Copies in the dead-letter queue.", ["flow"], registry=registry
         )
@@ -173,6 +176,8 @@ class Metrics:
                 self._circuits.labels(event.flow, event.state).inc()
             case flow_events.TargetThrottles():
                 self._throttled.labels(event.flow).inc(event.pause_seconds)
+            case flow_events.DeliveriesForgotten():
+                self._forgotten.inc(event.deliveries)
             case happened.ServiceStarted():
                 self._waits.labels(event.service)
             case happened.ServiceWaiting():

@@ -175,3 +175,13 @@ def test_every_setting_has_a_description() -> None:
 def test_every_variable_sets_something_that_exists() -> None:
     for path in VARIABLES.values():
         assert expected_at(Settings, path) != []
+
+
+def test_the_inbox_remembers_as_long_as_a_copy_can_come(tmp_path: Path) -> None:
+    days = 86_400
+    assert settings_of("", tmp_path).remembered_seconds() == 60 * days
+    settings = settings_of("{retention: {keep: 10d}, inbox: {queue_life: 5d}}", tmp_path)
+    assert settings.remembered_seconds() == 15 * days
+    assert settings_of("inbox: {keep: 90d}", tmp_path).remembered_seconds() == 90 * days
+    (problem,) = problems_of("inbox: {keep: 59d}", tmp_path)
+    assert "at least retention.keep and inbox.queue_life together (60d)" in problem
