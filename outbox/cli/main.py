@@ -12,6 +12,7 @@ from outbox.cli import (
     database,
     inspect,
     lanes,
+    once,
     partitions,
     processes,
     rebase,
@@ -52,6 +53,7 @@ unrouted.add_to(app)
 rejected.add_to(app)
 circuit.add_to(app)
 replay.add_to(app)
+once.add_to(app)
 
 
 def main() -> None:

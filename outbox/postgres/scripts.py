@@ -36,6 +36,13 @@ def functions() -> tuple[Script, ...]:
     return tuple(Script(file.stem, file.read_text(encoding="utf-8")) for file in files)
 
 
+def once() -> str:
+    """Return what a consuming service installs in its own database, as one text: the tables, then the functions."""
+    folder = _folder() / "once"
+    files = (folder / "tables.sql", *sorted(folder.glob("once.*.sql")))
+    return "\n".join([file.read_text(encoding="utf-8") for file in files])
+
+
 def _folder() -> Path:
     for folder in (_PACKAGE / "sql", _PACKAGE.parent / "sql"):
         if (folder / "migrations").is_dir():
