@@ -27,6 +27,7 @@ from sandbox.binaries import (
     postgres_major,
 )
 from sandbox.errors import SandboxError
+from sandbox.node import NODE_WHEEL, find_node, node_packages
 from sandbox.packages import install_package, root_prefix
 from sandbox.private_pgbouncer import PGBOUNCER_PACKAGE, find_pgbouncer
 from sandbox.sources import (
@@ -98,6 +99,21 @@ def prepare_pgbouncer(say: Say) -> str:
     return "not here, its tests will be skipped" if program is None else str(program)
 
 
+def prepare_node(say: Say) -> str:
+    """Find Node, or install the wheel that carries it, and its packages; its test is skipped without them."""
+    try:
+        node = find_node()
+        if node is None:
+            say(f"installing the wheel {NODE_WHEEL}")
+            environment.pip_install("--no-deps", NODE_WHEEL)
+            node = find_node()
+        if node is not None:
+            node_packages(node)
+    except SandboxError as error:
+        return f"not here, its test will be skipped: {error.problem.splitlines()[0]}"
+    return "not here, its test will be skipped" if node is None else str(node.program)
+
+
 def prepare_yardstick(say: Say) -> str:
     """Find or install what the benchmark's C program is built from; without it the benchmark works all the same."""
     if can_build_rabbitmq_c():
@@ -142,6 +158,7 @@ def steps_for(need: str) -> Mapping[str, Step]:
         steps["RabbitMQ"] = prepare_rabbitmq
     if need == "tests":
         steps["pgbouncer"] = prepare_pgbouncer
+        steps["Node"] = prepare_node
     if need == "bench":
         steps["C yardstick"] = prepare_yardstick
         steps["chart"] = prepare_chart

@@ -13,12 +13,13 @@ begin
     if coalesce(take.consumer, '') = '' or coalesce(take.message_id, '') = '' then
         raise exception 'once.take was called without %',
                 case when coalesce(take.message_id, '') = '' then 'the id of a message' else 'the name of a consumer' end
-            using errcode = 'OB030',
+            -- A data error of SQL: drivers and consumers take it for the message's own fault, which it is.
+            using errcode = 'invalid_parameter_value',
                   hint = 'give a name for what takes the message, and the property message_id; a message without one is not from an outbox and cannot be told from its copy: park it';
     end if;
     if take.key is not null and take.sequence is null then
         raise exception 'once.take was called with a key and without a sequence'
-            using errcode = 'OB030', hint = 'give both headers of the message, key and sequence, or neither';
+            using errcode = 'invalid_parameter_value', hint = 'give both headers of the message, key and sequence, or neither';
     end if;
     -- Waits for another transaction that is just taking this message: it rolls back, and we are first, or it commits.
     insert into once.message (consumer, message_id, key, sequence)
@@ -39,5 +40,5 @@ begin
 end
 $$;
 comment on function once.take is
-    'Notes in the caller''s transaction that a consumer takes a message, and answers: new (apply it, in this transaction), duplicate (taken before: only acknowledge it), or, if key and sequence are given, stale (not taken before, but an event of this key with this or a larger sequence was). A transaction that is just taking the same message, or one of the same key, is waited for; under repeatable read and serializable that can end in 40001, to be tried again. OB030: without consumer or message id, or with a key and no sequence.';
+    'Notes in the caller''s transaction that a consumer takes a message, and answers: new (apply it, in this transaction), duplicate (taken before: only acknowledge it), or, if key and sequence are given, stale (not taken before, but an event of this key with this or a larger sequence was). A transaction that is just taking the same message, or one of the same key, is waited for; under repeatable read and serializable that can end in 40001, to be tried again. 22023: without consumer or message id, or with a key and no sequence.';
 revoke all on function once.take from public;

@@ -1,4 +1,4 @@
-"""One real process of the sidecar: signals to it, and what it writes to its log."""
+"""One real process, of the sidecar or of a service beside it: signals to it, and what it writes to its log."""
 
 from __future__ import annotations
 
@@ -34,12 +34,20 @@ class Process(asyncio.SubprocessProtocol):
         self._transport: asyncio.SubprocessTransport | None = None
 
     @classmethod
-    async def start(cls, name: str, arguments: Sequence[str], *, env: Mapping[str, str], folder: Path) -> Process:
-        """Start the ``outbox`` command; the caller ends it with `kill` or `end`."""
+    async def start(
+        cls,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        folder: Path,
+        command: Sequence[str] = COMMAND,
+    ) -> Process:
+        """Start a command, unless told otherwise ``outbox``; the caller ends it with `kill` or `ask_to_end`."""
         process = cls(name)
         await asyncio.get_running_loop().subprocess_exec(
             lambda: process,
-            *COMMAND,
+            *command,
             *arguments,
             env=dict(env),
             cwd=folder,

@@ -44,6 +44,11 @@ def properties(*, headers: bytes, message_id: bytes, timestamp: int = 1_700_000_
     )
 
 
+def bare_properties(headers: bytes | None) -> bytes:
+    """Put the properties of a message together that has headers, or not even these, and no id."""
+    return struct.pack(">H", 0) if headers is None else struct.pack(">H", _HEADERS) + table(headers)
+
+
 async def publish_raw(url: str, queue: str, messages: list[bytes], *, body: bytes = b"{}") -> None:
     """Publish messages with these properties, and return when every one is confirmed."""
     parts = urlsplit(url)

@@ -101,6 +101,16 @@ def test_a_chart_that_cannot_be_drawn_is_left_out(monkeypatch: pytest.MonkeyPatc
     assert prepare.prepare_chart(lambda _: None) == "left out: pip could not install it"
 
 
+def test_without_node_and_its_wheel_the_test_of_a_consumer_in_node_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: str) -> None:
+        raise SandboxError("pip could not install it", next_step="check the network")
+
+    monkeypatch.setattr(prepare, "find_node", lambda: None)
+    monkeypatch.setattr(prepare.environment, "pip_install", refuse)
+    outcome = prepare.prepare_node(lambda _: None)
+    assert outcome == "not here, its test will be skipped: pip could not install it"
+
+
 def test_a_url_is_shown_without_its_password() -> None:
     assert prepare.without_password("amqp://me:secret@host:5672/x") == "amqp://me:***@host:5672/x"
     assert prepare.without_password("postgresql://host/db") == "postgresql://host/db"
