@@ -158,9 +158,11 @@ class App:
             ),
             lanes=LANES_PER_FLOW,
             max_batch=settings.inbox.accept_batch,
+            silent_after_seconds=settings.inbox.silent_after,
             report=self._report,
             on_accepted=applier.wake,
         )
+        self.admin.needs(lambda: not acceptor.is_silent, f"messages of {name} wait and none is delivered")
         dead = DeadLetterPublisher(name, store, self._broker(f"outbox-dead {name}", name), ownership, self._report)
         return [
             Service(f"accept {name}", acceptor.run),

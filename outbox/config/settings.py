@@ -210,6 +210,14 @@ class InboxSettings(Strict):
     ] = 15.0
     concurrency: Annotated[int, Field(ge=1, le=1000, description="Calls in flight per flow and process.")] = 32
     poll: Annotated[Seconds, Field(gt=0, le=60, description="Pause between looks for due deliveries.")] = 0.05
+    silent_after: Annotated[
+        Seconds,
+        Field(
+            ge=1,
+            le=DAY_SECONDS,
+            description="Messages that wait this long in a queue while none is delivered are an alarm.",
+        ),
+    ] = 60.0
     accept_batch: Annotated[
         int, Field(ge=1, le=10_000, description="Messages written to the inbox in one transaction, at most.")
     ] = 500

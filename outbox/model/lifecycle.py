@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from outbox.model.consumer_events import ConsumerEvents
 from outbox.model.flow_events import FlowEvents
 from outbox.model.guard_events import GuardEvents
 from outbox.model.lane_events import LaneEvents
@@ -270,6 +271,8 @@ _Publishing = PublishingBlocked | PublishingUnblocked | PublishingRefused
 Lifecycle = (
     _Services
     | _Publishing
+    | GuardEvents
+    | ConsumerEvents
     | LeadTaken
     | StandingBy
     | PagePublished
@@ -280,7 +283,6 @@ Lifecycle = (
     | SendingAgain
     | StreamObserved
     | Stalled
-    | GuardEvents
     | CursorSaved
     | PartitionChanged
     | PartitionPostponed

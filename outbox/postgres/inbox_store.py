@@ -63,6 +63,12 @@ class InboxSession:
             raise LookupError("inbox.accept returned no row")
         return AcceptCounts(row["accepted"], row["duplicates"], row["dead"])
 
+    async def has_accepted(self, within_seconds: float) -> bool:
+        """Say whether any process has lately taken a new message of this flow."""
+        with postgres_errors(self._server):
+            has: bool = await self._connection.fetchval("select inbox.has_accepted($1, $2)", self._flow, within_seconds)
+        return has
+
     async def hold_lanes(self, owner: str, lease_seconds: float) -> HeldLanes:
         """Renew leases, take free and expired lanes up to the fair share."""
         with postgres_errors(self._server):

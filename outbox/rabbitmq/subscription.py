@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel, DeliveredMessage
+from aiormq.exceptions import ChannelAccessRefused
 from pamqp.commands import Basic
 
 from outbox.model.envelope import Message
 from outbox.model.errors import Unavailable
+from outbox.model.guard_events import TopologyUnseen
 from outbox.model.lifecycle import Report
 from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
@@ -20,10 +23,15 @@ from outbox.rabbitmq.topology import FlowRoute, ensure, flow_queue
 class Subscription:
     """One consumer on one channel. When the channel or the consumer ends, the next call raises `Unavailable`."""
 
-    def __init__(self, server: RabbitServer, channel: AbstractChannel, queue: str) -> None:
+    def __init__(
+        self, server: RabbitServer, connection: AbstractConnection, channel: AbstractChannel, queue: str, report: Report
+    ) -> None:
         self._server = server
+        self._connection = connection
         self._channel = channel
         self._queue = queue
+        self._report = report
+        self._may_look = True
         self._arrived: list[DeliveredMessage] = []
         self._wake = asyncio.Event()
         self._ended: str | None = None
@@ -50,6 +58,29 @@ class Subscription:
         with rabbitmq_errors(str(self._server)):
             async with asyncio.timeout(self._server.connect_timeout_seconds):
                 await self._channel.basic_ack(tag, multiple=True)
+
+    async def ready_messages(self) -> int | None:
+        """Ask the broker how many messages wait in the queue; None: this user may not know.
+
+        On a channel of its own, which a refusal would close, and the same connection: no answer means that it is dead.
+
+        Raises:
+            Unavailable: the broker does not answer, or the queue is gone.
+        """
+        if not self._may_look:
+            return None
+        with rabbitmq_errors(str(self._server)):
+            async with asyncio.timeout(self._server.connect_timeout_seconds):
+                channel = await open_channel(self._connection, str(self._server), publisher_confirms=False)
+                try:
+                    queue = await channel.declare_queue(self._queue, passive=True)
+                except ChannelAccessRefused:
+                    self._may_look = False
+                    reason = "the broker refuses a passive declare to this user: a dead consumer is not noticed"
+                    self._report(TopologyUnseen(f"queue {self._queue}", reason))
+                    return None
+                await channel.close()
+        return queue.declaration_result.message_count or 0
 
     async def on_message(self, delivered: DeliveredMessage) -> None:
         """Take a delivery from the library. It starts one task for each, in order; nothing here may await."""
@@ -91,7 +122,7 @@ class RabbitConsumer:
                     channel = await open_channel(connection, str(self._server), publisher_confirms=False)
                     await channel.set_qos(prefetch_count=self._prefetch)
                     underlay = await channel.get_underlay_channel()
-                    subscription = Subscription(self._server, underlay, queue)
+                    subscription = Subscription(self._server, connection, underlay, queue, self._report)
 
                     async def cancelled(_frame: Basic.Cancel | Basic.CancelOk) -> None:
                         subscription.on_end("the broker cancelled the consumer, was the queue deleted?")

@@ -10,7 +10,7 @@ from typing import assert_never
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
-from outbox.model import flow_events, guard_events, lane_events
+from outbox.model import consumer_events, flow_events, guard_events, lane_events
 from outbox.model import lifecycle as happened
 from outbox.model.lifecycle import Lifecycle
 
@@ -181,6 +181,14 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
         case happened.Accepted(flow, accepted, duplicates, dead):
             write = log.warning if dead else log.debug
             write("accepted", flow=flow, accepted=accepted, duplicates=duplicates, dead=dead)
+        case consumer_events.ConsumerSilent(flow, ready, silent_seconds):
+            log.error(
+                "messages wait in the queue and none is delivered, the consumer begins anew",
+                flow=flow,
+                ready=ready,
+                silent_seconds=round(silent_seconds),
+                next_step="should it come again, see who consumes the queue: rabbitmqctl list_consumers",
+            )
         case happened.LanesChanged(flow, held, fair_share, taken, in_doubt):
             log.info("lanes", flow=flow, held=held, fair_share=fair_share, taken=taken, in_doubt=in_doubt)
         case happened.AttemptEnded():

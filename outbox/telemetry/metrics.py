@@ -9,7 +9,7 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from outbox.model import flow_events, lane_events
+from outbox.model import consumer_events, flow_events, lane_events
 from outbox.model import lifecycle as happened
 from outbox.model.circuit import CircuitState
 from outbox.model.delivery import State
@@ -76,6 +76,12 @@ class Metrics:
         self._duplicates = Counter(
             "inbox_duplicate_messages", "Messages that were known already.", ["flow"], registry=registry
         )
+        self._silent = Counter(
+            "inbox_silent_consumers",
+            "Times that messages waited in the queue and none was delivered; the consumer then began anew.",
+            ["flow"],
+            registry=registry,
+        )
         self._attempts = Counter("inbox_attempts", "Calls, by how they ended.", ["flow", "outcome"], registry=registry)
         self._settled = Counter(
             "inbox_settled_deliveries", "Deliveries, by the state that a call or a decision brought them to.",
@@ -113,7 +119,15 @@ class Metrics:
             for metric in (self._leader, self._published, self._rejected, self._confirm):
                 metric.labels(stream)
         for flow in flows:
-            for metric in (self._accepted, self._duplicates, self._call, self._void, self._lanes, self._dead):
+            for metric in (
+                self._accepted,
+                self._duplicates,
+                self._silent,
+                self._call,
+                self._void,
+                self._lanes,
+                self._dead,
+            ):
                 metric.labels(flow)
             self._throttled.labels(flow)
             for circuit_state in (CircuitState.OPEN, CircuitState.CLOSED):
@@ -159,6 +173,8 @@ class Metrics:
                 self._accepted.labels(event.flow).inc(event.accepted)
                 self._duplicates.labels(event.flow).inc(event.duplicates)
                 self._settled.labels(event.flow, State.DEAD).inc(event.dead)
+            case consumer_events.ConsumerSilent():
+                self._silent.labels(event.flow).inc()
             case happened.LanesChanged():
                 self._lanes.labels(event.flow).set(event.held)
                 self._settled.labels(event.flow, State.IN_DOUBT).inc(event.in_doubt)

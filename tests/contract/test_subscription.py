@@ -89,6 +89,18 @@ async def test_a_connection_that_the_broker_closes_is_an_error(broker: Broker) -
     await manage(broker.management_url, "PUT", f"/api/vhosts/{broker.vhost}")
 
 
+async def test_the_queue_tells_how_many_messages_wait_and_those_that_were_delivered_do_not(broker: Broker) -> None:
+    async with _consumer(broker, prefetch=2).subscription("orders") as subscription:
+        assert await subscription.ready_messages() == 0
+        await _publish(broker, 5)
+        await _read(subscription, 2)
+        assert await subscription.ready_messages() == 3
+        async with broker.channel() as channel:
+            await channel.queue_delete("flow.orders")
+        with pytest.raises(Unavailable, match=r"no queue 'flow.orders'"):
+            await subscription.ready_messages()
+
+
 async def test_only_one_consumer_at_a_time_gets_messages(broker: Broker) -> None:
     consumer = _consumer(broker)
     async with consumer.subscription("orders") as active, consumer.subscription("orders") as waiting:

@@ -12,8 +12,9 @@ import pytest
 
 from outbox.model.envelope import Envelope, RefusedEvent
 from outbox.model.errors import AccessRefused, ExitCode, Misconfigured
+from outbox.model.guard_events import TopologyUnseen
 from outbox.model.inbox import DeadLetter
-from outbox.model.lifecycle import Lifecycle, TopologyUnseen, Unrouted
+from outbox.model.lifecycle import Lifecycle, Unrouted
 from outbox.rabbitmq.connection import RabbitServer, connect
 from outbox.rabbitmq.definitions import definitions
 from outbox.rabbitmq.desired import Mode, desired

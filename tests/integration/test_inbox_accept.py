@@ -56,6 +56,18 @@ async def test_the_same_message_is_a_delivery_of_its_own_for_every_flow(inbox: I
     assert counts.accepted == 1
 
 
+async def test_whether_anybody_has_lately_accepted_is_told_by_flow(inbox: Inbox, database: Database) -> None:
+    assert not await inbox.session.has_accepted(60)
+    async with InboxStore(database.server).session("stock") as other:
+        await other.register(LANES)
+        await other.accept([arrival(1)])
+        assert await other.has_accepted(60)
+        assert not await inbox.session.has_accepted(60)
+        async with database.connection() as connection:
+            await connection.execute("update inbox.delivery set accepted_at = now() - interval '61 seconds'")
+        assert not await other.has_accepted(60)
+
+
 async def test_a_batch_that_is_out_of_order_is_applied_in_sequence(inbox: Inbox) -> None:
     await inbox.accept(arrival(3), arrival(1), arrival(2))
     await inbox.hold()

@@ -25,6 +25,14 @@ def own_rabbitmq(settings: str = "") -> Iterator[PrivateRabbitMQ]:
         yield server
 
 
+async def forget_consumer(server: PrivateRabbitMQ, queue: str) -> None:
+    """Make the queue forget its active consumer, which is not told: its channel and connection stay as they are."""
+    name = f'rabbit_misc:r(<<"/">>, queue, <<"{queue}">>)'
+    cancel = "rabbit_fifo:make_checkout({element(2, C), element(1, C)}, cancel, #{})"
+    found = f"{{ok, Q}} = rabbit_amqqueue:lookup({name}), [C | _] = rabbit_amqqueue:consumers(Q)"
+    await asyncio.to_thread(server.ctl, "eval", f"{found}, ra:process_command(amqqueue:get_pid(Q), {cancel}).")
+
+
 async def set_max_message_size(server: PrivateRabbitMQ, size_bytes: int) -> None:
     """Change what the broker takes while it runs, for channels opened from now on."""
     # RabbitMQ 3 looks at its setting for each channel; 4 keeps the value from its start.
