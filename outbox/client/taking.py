@@ -58,7 +58,8 @@ async def once(
     Raises:
         NotInTransaction: the connection would commit the note by itself.
         TypeError: this is no connection that is known here.
-        Exception: the library's own; a data error (SQLSTATE 22023) without a message id, or with a key and no sequence.
+        Exception: the library's own; a data error (SQLSTATE 22023) without a message id, or with a key and no sequence;
+            OB030 without a consumer.
     """
     return Taken(await call(connection, _TAKE, _parameters(consumer, message_id, key, sequence)))
 

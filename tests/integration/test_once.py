@@ -81,6 +81,17 @@ async def test_a_note_that_would_commit_by_itself_is_refused_and_so_is_a_message
     assert await service.rows(TAKEN) == []
 
 
+async def test_only_what_a_message_lacks_is_an_error_of_its_data(service: Database) -> None:
+    async with service.connection() as connection:
+        for arguments in ((None, None, None), ("", None, None), ("m-1", "SO-1", None)):
+            with pytest.raises(asyncpg.DataError):
+                await connection.fetchval(TAKE, *arguments)
+        for consumer in (None, "", "c" * 64):
+            with pytest.raises(asyncpg.PostgresError, match="name of a consumer") as refused:
+                await connection.fetchval("select once.take($1, 'm-1')", consumer)
+            assert refused.value.sqlstate == "OB030"
+
+
 @pytest.mark.parametrize("does_commit", [True, False])
 @pytest.mark.parametrize(
     ("other", "after_commit", "after_rollback"),
