@@ -14,7 +14,7 @@ from outbox.admin.payloads import PayloadEndpoint
 from outbox.app_relay import RelayPart
 from outbox.config.settings import Flow, Settings
 from outbox.flow.mapping import FieldRule, Mapping
-from outbox.inbox.accept import Acceptor
+from outbox.inbox.accept import Acceptor, AcceptorSettings
 from outbox.inbox.apply import Applier, ApplierSettings
 from outbox.inbox.dead import DeadLetterPublisher
 from outbox.inbox.lanes import Ownership
@@ -156,9 +156,12 @@ class App:
                 name="outbox-consume",
                 report=self._report,
             ),
-            lanes=LANES_PER_FLOW,
-            max_batch=settings.inbox.accept_batch,
-            silent_after_seconds=settings.inbox.silent_after,
+            AcceptorSettings(
+                lanes=LANES_PER_FLOW,
+                max_batch=settings.inbox.accept_batch,
+                max_waiting=settings.inbox.max_waiting,
+                silent_after_seconds=settings.inbox.silent_after,
+            ),
             report=self._report,
             on_accepted=applier.wake,
         )

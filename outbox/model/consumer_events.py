@@ -1,4 +1,4 @@
-"""What a consumer's watchdog has to tell; part of the union in `outbox.model.lifecycle`."""
+"""What a consumer has to tell of its queue; part of the union in `outbox.model.lifecycle`."""
 
 from __future__ import annotations
 
@@ -14,4 +14,20 @@ class ConsumerSilent:
     silent_seconds: float
 
 
-ConsumerEvents = ConsumerSilent
+@dataclass(frozen=True, slots=True)
+class IntakePaused:
+    """So much waits for its calls that the flow's queue keeps the rest."""
+
+    flow: str
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeResumed:
+    """There is room for more."""
+
+    flow: str
+    waiting: int
+
+
+ConsumerEvents = ConsumerSilent | IntakePaused | IntakeResumed

@@ -69,6 +69,12 @@ class InboxSession:
             has: bool = await self._connection.fetchval("select inbox.has_accepted($1, $2)", self._flow, within_seconds)
         return has
 
+    async def waiting(self, count_up_to: int) -> int:
+        """Count the deliveries that wait for a call, up to a bound."""
+        with postgres_errors(self._server):
+            count: int = await self._connection.fetchval("select inbox.waiting($1, $2)", self._flow, count_up_to)
+        return count
+
     async def hold_lanes(self, owner: str, lease_seconds: float) -> HeldLanes:
         """Renew leases, take free and expired lanes up to the fair share."""
         with postgres_errors(self._server):

@@ -189,6 +189,10 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
                 silent_seconds=round(silent_seconds),
                 next_step="should it come again, see who consumes the queue: rabbitmqctl list_consumers",
             )
+        case consumer_events.IntakePaused(flow, waiting):
+            log.warning("intake paused, the queue keeps what comes", flow=flow, waiting=waiting)
+        case consumer_events.IntakeResumed(flow, waiting):
+            log.info("intake resumed", flow=flow, waiting=waiting)
         case happened.LanesChanged(flow, held, fair_share, taken, in_doubt):
             log.info("lanes", flow=flow, held=held, fair_share=fair_share, taken=taken, in_doubt=in_doubt)
         case happened.AttemptEnded():

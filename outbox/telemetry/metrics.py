@@ -99,6 +99,10 @@ class Metrics:
             "inbox_circuit_changes", "How often a flow's circuit was opened or closed by this process.",
             ["flow", "state"], registry=registry,
         )  # fmt: skip
+        self._intake_paused = Gauge(
+            "inbox_intake_paused", "1 while the queue keeps what comes, because enough waits for its calls.", ["flow"],
+            registry=registry,
+        )  # fmt: skip
         self._throttled = Counter(
             "inbox_throttled_seconds", "Pauses that targets asked for, as seen by this process.", ["flow"],
             registry=registry,
@@ -130,6 +134,7 @@ class Metrics:
             ):
                 metric.labels(flow)
             self._throttled.labels(flow)
+            self._intake_paused.labels(flow)
             for circuit_state in (CircuitState.OPEN, CircuitState.CLOSED):
                 self._circuits.labels(flow, circuit_state)
             for outcome in OUTCOME_NAMES:
@@ -175,6 +180,10 @@ class Metrics:
                 self._settled.labels(event.flow, State.DEAD).inc(event.dead)
             case consumer_events.ConsumerSilent():
                 self._silent.labels(event.flow).inc()
+            case consumer_events.IntakePaused():
+                self._intake_paused.labels(event.flow).set(1)
+            case consumer_events.IntakeResumed():
+                self._intake_paused.labels(event.flow).set(0)
             case happened.LanesChanged():
                 self._lanes.labels(event.flow).set(event.held)
                 self._settled.labels(event.flow, State.IN_DOUBT).inc(event.in_doubt)

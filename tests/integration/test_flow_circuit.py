@@ -144,3 +144,24 @@ async def test_a_poison_message_does_not_open_the_circuit_of_the_others(integrat
         await _emit(integration, "A", 5)
         await _applied(integration, 5)
     assert await integration.database.value("select openings from inbox.circuit") == 0
+
+
+async def test_above_the_mark_the_queue_keeps_what_comes_and_everything_takes_effect_in_order(
+    integration: Integration,
+) -> None:
+    integration.crm.set_faults(Faults(refuse_token=True))
+    settings = integration.settings(
+        inbox={"lease": "3s", "poll": "10ms", "max_waiting": 50, "accept_batch": 10}, rabbitmq={"prefetch": 20}
+    )
+    async with running(settings):
+        await _emit(integration, "A", 3 * _BACKLOG)
+
+        async def is_kept() -> bool:
+            return await integration.broker.depth(f"flow.{FLOW}") > 0
+
+        await until(is_kept, what="messages stay in the queue")
+        taken = await integration.database.value("select count(*) from inbox.delivery")
+        assert 50 <= int(str(taken)) <= 50 + 10 + 20
+        integration.crm.set_faults(Faults())
+        await _applied(integration, 3 * _BACKLOG)
+    assert len(integration.effects()) == 3 * _BACKLOG

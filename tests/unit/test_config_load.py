@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from outbox.config import flows as flows_module
+from outbox.config import inbox as inbox_module
 from outbox.config import settings as settings_module
 from outbox.config.environment import VARIABLES
 from outbox.config.expected import expected_at
@@ -163,7 +164,7 @@ def test_no_adapter_at_all_is_said_so(tmp_path: Path) -> None:
 def test_every_setting_has_a_description() -> None:
     silent = [
         f"{model.__name__}.{name}"
-        for module in (settings_module, flows_module)
+        for module in (settings_module, flows_module, inbox_module)
         for model in vars(module).values()
         if isinstance(model, type) and issubclass(model, BaseModel) and model.__module__ == module.__name__
         for name, field in model.model_fields.items()

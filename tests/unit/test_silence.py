@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 import pytest
 
 from outbox.inbox import accept
-from outbox.inbox.accept import Acceptor
+from outbox.inbox.accept import Acceptor, AcceptorSettings
 from outbox.inbox.silence import Silence
 from outbox.model.consumer_events import ConsumerSilent
 from outbox.model.errors import Unavailable
@@ -87,11 +87,13 @@ class Queue:
     async def has_accepted(self, _within_seconds: float) -> bool:
         return self.is_taken_elsewhere
 
+    async def waiting(self, _count_up_to: int) -> int:
+        return 0
+
     async def run(self) -> Acceptor:
         acceptor = Acceptor(
-            "orders", self, self, lanes=1, max_batch=1, silent_after_seconds=0.02, report=self.told.append,
-            on_accepted=lambda: None,
-        )  # fmt: skip
+            "orders", self, self, AcceptorSettings(1, 1, 10, 0.02), report=self.told.append, on_accepted=lambda: None
+        )
         with suppress(Unavailable):
             await acceptor.run(self.stop, Pulse())
         return acceptor
