@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import socket
+import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from types import SimpleNamespace
 
 import aiohttp
+from yarl import URL
 
 from adapters.answers import Answer, Fault, NoAnswer
+from adapters.http_body import RequestBody, read_answer
+from adapters.http_guard import Guard
+from adapters.http_progress import Phase, Progress
+from adapters.http_reasons import SentAgain, no_answer
+from adapters.http_tls import Tls
 from outbox.model.adapter import Request
-from outbox.model.connection import Connection
-from outbox.model.tcp import PATIENT
+from outbox.model.connection import Connection, TlsFiles
 
-
-class _SentAgain(Exception):
-    """The HTTP library was about to send a request a second time."""
-
-
-@dataclass(slots=True)
-class _Sending:
-    """How far one request got."""
-
-    was_sent: bool = False
-    status: int | None = None
+_EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 
 class HttpClient:
@@ -36,7 +29,7 @@ class HttpClient:
     The session is made when the first request needs it, inside the loop that is running then.
     """
 
-    def __init__(self, connection: Connection, *, keeps_connections: bool) -> None:
+    def __init__(self, connection: Connection, *, keeps_connections: bool, url: str | None = None) -> None:
         """Keep the limits; nothing is opened yet.
 
         Args:
@@ -44,12 +37,18 @@ class HttpClient:
             keeps_connections: whether a connection serves several requests. A kept connection may be closed
                 by the target just while a request leaves, and then nobody knows whether it arrived: only for
                 targets that recognise a repeated request.
+            url: the server, when it is not the target itself.
         """
         self._connection = connection
         self._keeps_connections = keeps_connections
         self._session: aiohttp.ClientSession | None = None
         # The library's own queue for connections would eat the request's time, and end in a doubt.
         self._places = asyncio.Semaphore(connection.max_connections)
+        self._tls = Tls(connection.tls or TlsFiles())
+        self._proxy, self._proxy_headers = _proxy(connection)
+        # Sockets lead to the proxy then, and what it may reach is its own business.
+        allowed = connection.allowed_networks if self._proxy is None else _EVERYWHERE
+        self._guard = Guard(url or connection.base_url, allowed)
 
     async def exchange(self, request: Request, headers: Mapping[str, str]) -> Answer | NoAnswer:
         """Send a request and read its answer; never raises for anything that a target or network does."""
@@ -63,12 +62,17 @@ class HttpClient:
                 f"for {self._connection.timeout:g} s",
                 fault=Fault.BUSY,
             )
-        sending = _Sending()
+        deadline = asyncio.timeout(None)
+        progress = Progress(self._connection, deadline)
         try:
-            return await self._exchange(request, headers, sending)
+            # Around everything, also the library's tidying up after the answer.
+            async with deadline:
+                progress.begin()
+                return await self._exchange(request, headers, progress)
         except Exception as error:  # noqa: BLE001  # here an attempt's outcome is decided
-            return self._no_answer(error, sending)
+            return no_answer(error, progress, self._connection)
         finally:
+            progress.over()
             self._places.release()
 
     async def close(self) -> None:
@@ -77,35 +81,27 @@ class HttpClient:
         if session is not None:
             await session.close()
 
-    async def _exchange(self, request: Request, headers: Mapping[str, str], sending: _Sending) -> Answer:
+    async def _exchange(self, request: Request, headers: Mapping[str, str], progress: Progress) -> Answer:
         session = self._open_session()
-        async with (
-            # Around everything, also the library's tidying up after the answer.
-            asyncio.timeout(self._connection.timeout),
-            session.request(
-                request.method,
-                request.url,
-                # A stream is written in pieces; large bytes would hold up the loop, and aiohttp warns of it.
-                data=io.BytesIO(request.body) if request.body else None,
-                headers=headers,
-                allow_redirects=False,
-                trace_request_ctx=sending,
-            ) as response,
-        ):
-            sending.status = response.status
-            body = await self._body(response)
+        is_encrypted = request.url.startswith("https:")
+        async with session.request(
+            request.method,
+            _url(request.url),
+            data=RequestBody(request.body, progress) if request.body else None,
+            # A proxy reads these in the request itself, or in front of a tunnel for one that it cannot read.
+            headers=headers if is_encrypted else {**headers, **self._proxy_headers},
+            ssl=self._tls.context() if is_encrypted else True,
+            proxy=self._proxy,
+            proxy_headers=self._proxy_headers or None,
+            allow_redirects=False,
+            trace_request_ctx=progress,
+        ) as response:
+            progress.reading(response.status)
+            body = await read_answer(response, self._connection.max_answer_bytes)
             if body is None:
                 response.close()
             names = reversed(list(response.headers.items()))
             return Answer(response.status, {name.lower(): value for name, value in names}, body)
-
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes | None:
-        body = bytearray()
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > self._connection.max_answer_bytes:
-                return None
-        return bytes(body)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is not None:
@@ -118,12 +114,13 @@ class HttpClient:
             connector=aiohttp.TCPConnector(
                 limit=self._connection.max_connections,
                 force_close=not self._keeps_connections,
-                socket_factory=_kept_alive,
+                socket_factory=self._guard.socket,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             # Places are waited for above, so that `connect` holds name look-up, TCP and TLS only.
             timeout=aiohttp.ClientTimeout(total=None, connect=self._connection.connect_timeout),
             trace_configs=[trace],
+            auto_decompress=False,
             trust_env=False,
         )
         # PUT and DELETE would be repeated unseen when a connection breaks. The switch is private, and a version
@@ -131,53 +128,10 @@ class HttpClient:
         self._session._retry_connection = False  # noqa: SLF001
         return self._session
 
-    def _no_answer(self, error: Exception, sending: _Sending) -> NoAnswer:
-        if not sending.was_sent:
-            return NoAnswer(was_sent=False, reason=self._why_not_sent(error), fault=_fault(error))
-        return NoAnswer(was_sent=True, reason=self._why_no_answer(error), status=sending.status)
 
-    def _why_not_sent(self, error: Exception) -> str:
-        match error:
-            case aiohttp.ClientConnectorCertificateError():
-                detail = getattr(error.certificate_error, "verify_message", None) or "verification failed"
-                return f"the target's certificate is not accepted: {detail}"
-            case aiohttp.ClientConnectorDNSError():
-                return f"the host name {error.host} cannot be resolved"
-            case aiohttp.ConnectionTimeoutError():
-                return f"no connection within {self._connection.connect_timeout:g} s"
-            case aiohttp.ClientSSLError():
-                return f"the TLS handshake with {error.host}:{error.port} failed"
-            case aiohttp.ClientConnectorError():
-                cause = error.os_error.strerror or type(error.os_error).__name__
-                return f"cannot connect to {error.host}:{error.port}: {cause}"
-            case aiohttp.InvalidURL():
-                return "base_url and path make no valid URL"
-            case TimeoutError():
-                return f"could not be sent within {self._connection.timeout:g} s"
-            case _:
-                return f"could not be sent ({type(error).__name__})"
-
-    def _why_no_answer(self, error: Exception) -> str:
-        match error:
-            case TimeoutError():
-                return f"sent, and no answer within {self._connection.timeout:g} s"
-            case aiohttp.ClientPayloadError():
-                return "sent, and the answer broke off"
-            case aiohttp.ClientResponseError():
-                return "sent, and the answer is not valid HTTP"
-            case _SentAgain() | aiohttp.ClientConnectionError():
-                return "sent, and the connection was lost before the answer"
-            case _:
-                return f"sent, and no answer could be read ({type(error).__name__})"
-
-
-def _kept_alive(address: aiohttp.AddrInfoType) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    opened = socket.socket(family, kind, protocol)
-    opened.setblocking(False)
-    for option in PATIENT.options():
-        opened.setsockopt(*option)
-    return opened
+def basic(user: str, password: str) -> str:
+    """Return how HTTP writes a user and a password."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def user_agent() -> str:
@@ -189,23 +143,38 @@ def user_agent() -> str:
 
 
 async def _mark_sent(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
+    _session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestHeadersSentParams
 ) -> None:
-    sending: _Sending = context.trace_request_ctx
-    if sending.was_sent:
+    progress: Progress = context.trace_request_ctx
+    if progress.was_sent:
         # Raised before the first byte of the repetition, so the target sees one request.
-        raise _SentAgain
-    sending.was_sent = True
+        raise SentAgain
+    progress.sending()
+    if params.headers.get("Content-Length", "0") == "0":
+        progress.waiting()
 
 
 async def _mark_chunk_sent(
     _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestChunkSentParams
 ) -> None:
-    context.trace_request_ctx.was_sent = True
+    progress: Progress = context.trace_request_ctx
+    if progress.phase is Phase.CONNECTING:
+        progress.sending()
 
 
-def _fault(error: Exception) -> Fault:
-    # Waiting heals neither a wrong certificate nor a wrong address.
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.InvalidURL):
-        return Fault.CONFIGURATION
-    return Fault.NETWORK
+def _url(text: str) -> URL:
+    try:
+        # It was put together and encoded already, and must leave as it was hashed.
+        return URL(text, encoded=True)
+    except ValueError:
+        # No `from`: the cause quotes the address.
+        raise aiohttp.InvalidURL("(address)") from None
+
+
+def _proxy(connection: Connection) -> tuple[URL | None, dict[str, str]]:
+    """Return the proxy's address without its login, which must not be part of what the library says of it."""
+    if connection.proxy is None:
+        return None, {}
+    url = URL(connection.proxy.get_secret_value())
+    login = {} if url.user is None else {"Proxy-Authorization": basic(url.user, url.password or "")}
+    return url.with_user(None), login

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from adapters import path_template
-from adapters.answers import Answer, NoAnswer
-from adapters.http_client import HttpClient, user_agent
+from adapters.answers import Answer, NoAnswer, classify_no_answer
+from adapters.http_client import user_agent
+from adapters.http_target import HttpTarget, overlaid
 from adapters.json_text import dig, encode
 from adapters.rest_asking import ended, found, job_url, look_up_url
-from adapters.rest_classify import Call, classify, classify_no_answer
+from adapters.rest_classify import Call, classify
 from adapters.rest_settings import Operation, RestSettings
 from outbox.model.adapter import Capabilities, Delivery, Request
 from outbox.model.connection import Connection
-from outbox.model.envelope import TRACEPARENT, is_traceparent
 from outbox.model.errors import MappingError
 from outbox.model.outcome import Configuration, Found, NotTold, Receipt
 from outbox.model.recovery import Asking, LookupThenCreate, NoRecovery
@@ -40,11 +40,8 @@ class RestAdapter:
 
     def __init__(self, settings: RestSettings, connection: Connection) -> None:
         self._settings = settings
-        self._base_url = connection.base_url.rstrip("/")
-        self._bearer = connection.bearer.get_secret_value() if connection.bearer is not None else None
-        self._secrets = (*((self._bearer,) if self._bearer else ()), *settings.secrets())
-        self._http = HttpClient(connection, keeps_connections=settings.idempotency is not None)
-        self._user_agent = user_agent()
+        self._target = HttpTarget(connection, keeps_connections=settings.idempotency is not None)
+        self._base_url = self._target.base_url
 
     def supports(self, event_type: str) -> bool:
         """Say whether an operation is configured for this event type, or one for any."""
@@ -55,7 +52,7 @@ class RestAdapter:
         operation = self._operation(event_type)
         return Capabilities(
             recovery=self._settings.recovery_of(operation),
-            version=self._user_agent,
+            version=user_agent(),
             asking=Asking(operation.settle) if operation.look_up is not None else None,
         )
 
@@ -76,7 +73,7 @@ class RestAdapter:
         if operation.method != "DELETE":
             headers["Content-Type"] = "application/json"
             body = encode(delivery.document)
-        headers = _overlaid(headers, self._settings.headers)
+        headers = overlaid(headers, self._settings.headers)
         if self._settings.idempotency is not None:
             key = quote(delivery.idempotency_key, safe=_KEY_SAFE)
             headers[self._settings.idempotency.header] = f'"{key}"' if self._settings.idempotency.quoted else key
@@ -120,24 +117,15 @@ class RestAdapter:
         return ended(await self._ask(url), self._question("GET job", job), request)
 
     async def _ask(self, url: str) -> Answer | NoAnswer:
-        headers = _overlaid({"Accept": "application/json"}, self._settings.headers)
-        return await self._http.exchange(Request("GET", url, b"", headers), self._headers(headers, None))
+        headers = overlaid({"Accept": "application/json"}, self._settings.headers)
+        return await self._target.call(Request("GET", url, b"", headers))
 
     async def _send(self, request: RestRequest, traceparent: str | None) -> Receipt:
+        came = await self._target.call(request, traceparent=traceparent)
         call = self._call(request)
-        came = await self._http.exchange(request, self._headers(request.headers, traceparent))
         if isinstance(came, Answer):
             return Receipt(classify(came, call), http_status=came.status)
-        return Receipt(classify_no_answer(came, call), http_status=came.status)
-
-    def _headers(self, rendered: Mapping[str, str], traceparent: str | None) -> dict[str, str]:
-        # Nothing of this is part of the request's identity: a new version or token is still the same request.
-        headers = _overlaid({"User-Agent": self._user_agent, "Accept-Encoding": "identity"}, rendered)
-        if self._bearer:
-            headers["Authorization"] = f"Bearer {self._bearer}"
-        if traceparent is not None and is_traceparent(traceparent):
-            headers[TRACEPARENT] = traceparent
-        return headers
+        return Receipt(classify_no_answer(came, call.label, call.secrets), http_status=came.status)
 
     def _question(self, label: str, about: str) -> Call:
         return Call(
@@ -145,13 +133,16 @@ class RestAdapter:
             is_repeatable=True,
             addresses_record=True,
             statuses=self._settings.statuses,
-            secrets=self._secrets,
+            secrets=self._secrets(),
             document=about,
         )
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.close()
+        await self._target.close()
+
+    def _secrets(self) -> tuple[str, ...]:
+        return (*self._target.secrets(), *self._settings.secrets())
 
     def _operation(self, event_type: str) -> Operation:
         operations = self._settings.operations
@@ -172,7 +163,7 @@ class RestAdapter:
             is_job=request.operation.job is not None,
             external_id=request.operation.external_id,
             statuses=self._settings.statuses,
-            secrets=self._secrets,
+            secrets=self._secrets(),
             document=request.document,
         )
 
@@ -180,12 +171,6 @@ class RestAdapter:
 def build(settings: RestSettings, connection: Connection) -> RestAdapter:
     """Return an adapter for a flow."""
     return RestAdapter(settings, connection)
-
-
-def _overlaid(headers: Mapping[str, str], winning: Mapping[str, str]) -> dict[str, str]:
-    """Put headers over defaults. Names are compared as HTTP does, or a header would be sent twice."""
-    taken = {name.lower() for name in winning}
-    return {name: value for name, value in headers.items() if name.lower() not in taken} | dict(winning)
 
 
 def _reference(operation: Operation, path: str, document: Mapping[str, object]) -> str | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from adapters import path_template
-from adapters.answers import Answer, NoAnswer
+from adapters.answers import Answer, NoAnswer, classify_no_answer
 from adapters.json_text import MISSING, decode, dig
-from adapters.rest_classify import Call, classify, classify_no_answer
+from adapters.rest_classify import Call, classify
 from adapters.rest_settings import REFERENCE, JobRequest, LookUpRequest
 from outbox.model.outcome import (
     Absent,
@@ -31,10 +31,6 @@ from outbox.model.outcome import (
 _GONE = (404, 410)
 
 
-def _is_success(status: int) -> bool:
-    return 200 <= status < 300  # noqa: PLR2004 - the class of HTTP statuses
-
-
 def look_up_url(base_url: str, request: LookUpRequest, reference: str) -> str:
     """Return the address of a question for a reference."""
     path = path_template.fill(request.path, {"reference": reference})
@@ -54,12 +50,12 @@ def job_url(base_url: str, job: str) -> str | None:
 def found(came: Answer | NoAnswer, call: Call, request: LookUpRequest, reference: str) -> Found:
     """Decide what an answer to a look-up means. "Absent" is said only by a target that has understood the question."""
     if isinstance(came, NoAnswer):
-        return Found(NotTold(_excused(classify_no_answer(came, call))), came.status)
+        return Found(NotTold(_excused(classify_no_answer(came, call.label, call.secrets))), came.status)
     if came.status in _GONE:
         # A list without the record would be an empty one.
         wrong_path = NotTold(Configuration(f"{call.label}: answered {came.status}, so there is no such list"))
         return Found(Absent() if request.records is None else wrong_path, came.status)
-    if not _is_success(came.status):
+    if not came.is_success:
         return Found(NotTold(_excused(classify(came, call))), came.status)
     try:
         document = decode(came.body or b"")
@@ -88,8 +84,8 @@ def _judged(records: list[object], call: Call, request: LookUpRequest, reference
 def ended(came: Answer | NoAnswer, call: Call, request: JobRequest) -> Receipt:
     """Decide what an answer to a question about a job means."""
     if isinstance(came, NoAnswer):
-        return Receipt(_excused(classify_no_answer(came, call)), came.status)
-    if not _is_success(came.status):
+        return Receipt(_excused(classify_no_answer(came, call.label, call.secrets)), came.status)
+    if not came.is_success:
         outcome = classify(came, call)
         # A refused question says nothing of the job.
         return Receipt(Unknown(outcome.reason) if isinstance(outcome, Rejected) else _excused(outcome), came.status)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 from urllib.parse import urlsplit
 
-from adapters.answers import Answer, Fault, NoAnswer
+from adapters.answers import Answer
 from adapters.json_text import MISSING, decode, dig, message, one_line, told
 from adapters.rest_settings import StatusWord
 from adapters.retry_after import retry_after_seconds
@@ -71,24 +71,6 @@ def classify(answer: Answer, call: Call) -> Outcome:
             return _server_error(answer, call)
         case _:
             return Unknown(f"{call.label}: answered {status}, which is no final answer")
-
-
-def classify_no_answer(failure: NoAnswer, call: Call) -> Outcome:
-    """Decide what the lack of an answer means: unknown, unless the request certainly did not leave."""
-    reason = f"{call.label}: {one_line(failure.reason, call.secrets, max_characters=300)}"
-    if failure.was_sent:
-        if failure.status is not None:
-            reason += f" (the answer had begun with {failure.status})"
-        return Unknown(reason)
-    match failure.fault:
-        case Fault.NETWORK:
-            return TargetDown(reason)
-        case Fault.CONFIGURATION:
-            return Configuration(reason)
-        case Fault.BUSY:
-            return Throttled(reason, kind="concurrency")
-        case _:
-            assert_never(failure.fault)
 
 
 def _configured(word: StatusWord, answer: Answer, call: Call) -> Outcome:
@@ -176,8 +158,10 @@ def _client_error(answer: Answer, call: Call) -> Outcome:
     reason = _reason(answer, call)
     after_seconds = retry_after_seconds(answer.headers)
     match answer.status:
+        case 401 if answer.is_login_stale:
+            return CredentialsExpired(f"{call.label}: the token was refused (401); it is fetched anew")
         case 401:
-            # A fixed bearer cannot be refreshed: a person must replace it.
+            # What is fixed cannot be refreshed: a person must replace it.
             return Configuration(f"{call.label}: credentials refused (401)")
         case 403:
             return Configuration(reason)

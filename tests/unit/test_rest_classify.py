@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.answers import Answer, Fault, NoAnswer
-from adapters.rest_classify import Call, classify, classify_no_answer
+from adapters.answers import Answer, Fault, NoAnswer, classify_no_answer
+from adapters.rest_classify import Call, classify
 from adapters.rest_settings import StatusWord
 from adapters.retry_after import MAX_AFTER_SECONDS, retry_after_seconds
 from outbox.model.outcome import (
@@ -223,7 +223,7 @@ def test_a_secret_that_a_target_repeats_is_blotted_out_before_the_text_is_cut() 
     ],
 )
 def test_no_answer_is_unknown_unless_nothing_was_sent(failure: NoAnswer, outcome: Outcome) -> None:
-    assert classify_no_answer(failure, REPEATABLE) == outcome
+    assert classify_no_answer(failure, REPEATABLE.label, REPEATABLE.secrets) == outcome
 
 
 @pytest.mark.parametrize(
