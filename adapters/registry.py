@@ -8,8 +8,9 @@ from types import MappingProxyType
 
 from pydantic import BaseModel
 
-from adapters import rest
+from adapters import rest, webhook
 from adapters.rest_settings import RestSettings
+from adapters.webhook_settings import WebhookSettings
 from outbox.model.adapter import Adapter
 from outbox.model.connection import Connection
 
@@ -18,8 +19,9 @@ from outbox.model.connection import Connection
 class AdapterKind:
     """How an adapter is configured and made.
 
-    ``settings`` checks a flow's ``adapter:`` block without ``use`` and ``connection``. ``build`` takes an
-    instance of it and the connection; it opens nothing.
+    ``settings`` checks a flow's ``adapter:`` block without ``use`` and ``connection``; its ``DEFAULT_RETRY``, if it has
+    one, is the flow's ``retry:`` where that is not given. ``build`` takes an instance of it and the connection; it
+    opens nothing.
     """
 
     settings: type[BaseModel]
@@ -34,4 +36,9 @@ class AdapterKind:
         return self.build(self.settings.model_validate(settings), connection)
 
 
-ADAPTERS: Mapping[str, AdapterKind] = MappingProxyType({"rest": AdapterKind(RestSettings, rest.build)})
+ADAPTERS: Mapping[str, AdapterKind] = MappingProxyType(
+    {
+        "rest": AdapterKind(RestSettings, rest.build),
+        "webhook": AdapterKind(WebhookSettings, webhook.build),
+    }
+)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from adapters import path_template
+from adapters.settings_parts import DottedPath, HeaderName, HeaderValue, names_twice, secret_values
 from outbox.model.recovery import (
     AsyncJob,
     ClientNamedCreate,
@@ -35,36 +35,6 @@ StatusWord = Literal[
     "stale_conflict",
 ]
 
-# Set by the adapter or by HTTP itself; Authorization comes from the connection, which keeps it out of flows.
-_RESERVED_HEADERS = frozenset(
-    {
-        "authorization",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "expect",
-        "host",
-        "proxy-authorization",
-        "te",
-        "traceparent",
-        "tracestate",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-
-# What carries a secret in practice: X-Api-Key, Private-Token, X-Client-Secret, Cookie, X-Auth. Shorter values
-# are modes and flags, and blotting them out would only make messages unreadable.
-_MIN_SECRET_CHARACTERS = 8
-_SECRET_HEADER = re.compile(r"key|token|secret|cookie|auth|password|signature", re.IGNORECASE)
-
-
-def _header_name(name: str) -> str:
-    if name.lower() in _RESERVED_HEADERS:
-        raise ValueError(f"{name} is set by the adapter or the connection")
-    return name
-
 
 def _path(path: str) -> str:
     problem = path_template.problem_of(path)
@@ -80,9 +50,6 @@ def _texts(statuses: object) -> object:
     return {str(status) if type(status) is int else status: word for status, word in statuses.items()}
 
 
-HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"), AfterValidator(_header_name)]
-HeaderValue = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
-DottedPath = Annotated[str, Field(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]
 StatusKey = Annotated[str, Field(pattern=r"^[2-5]([0-9][0-9]|xx)$")]
 
 
@@ -192,10 +159,7 @@ class RestSettings(BaseModel):
 
     @model_validator(mode="after")
     def _headers_are_set_once(self) -> Self:
-        names = [name.lower() for name in self.headers]
-        if self.idempotency is not None:
-            names.append(self.idempotency.header.lower())
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = names_twice([*self.headers, *([] if self.idempotency is None else [self.idempotency.header])])
         if twice:
             raise ValueError(f"headers are set twice: {', '.join(twice)}")
         return self
@@ -226,8 +190,4 @@ class RestSettings(BaseModel):
 
     def secrets(self) -> tuple[str, ...]:
         """Return header values that look like credentials, so that no reason ever repeats them."""
-        return tuple(
-            value
-            for name, value in self.headers.items()
-            if _SECRET_HEADER.search(name) and len(value) >= _MIN_SECRET_CHARACTERS
-        )
+        return secret_values(self.headers)

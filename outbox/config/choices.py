@@ -23,6 +23,8 @@ class _Unchecked(BaseModel):
 def choose_adapters(draft: Draft, values: Mapping[str, object], adapters: Mapping[str, type[BaseModel]]) -> None:
     """Replace the adapter section of every flow by an `AdapterChoice`; what is wrong goes to the draft.
 
+    An adapter whose protocol has a retry schedule of its own gives it to flows that name none.
+
     Args:
         draft: where findings go.
         values: the settings, with `connections` and `flows`; changed in place.
@@ -35,7 +37,10 @@ def choose_adapters(draft: Draft, values: Mapping[str, object], adapters: Mappin
     for name, flow in flows.items():
         if isinstance(flow, dict) and isinstance(flow.get("adapter"), dict):
             path = ("flows", name, "adapter")
-            flow["adapter"] = _choice(draft, flow["adapter"], path, adapters, sorted(connections))
+            flow["adapter"] = choice = _choice(draft, flow["adapter"], path, adapters, sorted(connections))
+            usual = getattr(adapters.get(choice.use), "DEFAULT_RETRY", None)
+            if usual is not None:
+                flow.setdefault("retry", usual)
 
 
 def _choice(

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, model_validator
 
 from outbox.config.rules import broken_rule, check_duration_order, matching
-from outbox.model.backoff import Backoff
+from outbox.model.backoff import Backoff, Schedule
 from outbox.model.circuit import CircuitPolicy
 from outbox.model.delivery import OrderPolicy, RetryPolicy
 from outbox.model.flow_policy import FlowPolicy
-from outbox.model.units import PerSecond, Seconds
+from outbox.model.units import PerSecond, Seconds, parse_seconds
 
 # AMQP 0-9-1 takes routing keys of at most 255 bytes; the words below are ASCII.
 _MAX_ROUTING_KEY_BYTES = 255
@@ -52,15 +52,45 @@ class Retry(Strict):
         Seconds, Field(gt=0, le=_MAX_RETRY_SECONDS, description="Pause after the first failure; it doubles.")
     ] = 1.0
     max: Annotated[Seconds, Field(gt=0, le=_MAX_RETRY_SECONDS, description="The longest pause.")] = 300.0
+    schedule: Annotated[
+        tuple[Annotated[Seconds, Field(gt=0, le=_MAX_RETRY_SECONDS)], ...] | None,
+        Field(min_length=1, max_length=1000, description="The pauses one by one, instead of first and max."),
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_schedule(cls, data: object) -> object:
+        """Let the other settings say what the schedule makes of them."""
+        schedule = data.get("schedule") if isinstance(data, dict) else None
+        if not isinstance(data, dict) or not isinstance(schedule, list | tuple) or not schedule:
+            return data
+        longest = max(schedule, key=_seconds)
+        return {"attempts": len(schedule) + 1, "first": schedule[0], "max": longest} | data
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
-        check_duration_order(self, larger="max", smaller="first")
+        if self.schedule is None:
+            check_duration_order(self, larger="max", smaller="first")
+            return self
+        for field, value in (("first", self.schedule[0]), ("max", max(self.schedule))):
+            if getattr(self, field) != value:
+                raise broken_rule("is told by schedule; remove it", field=field)
         return self
 
     def policy(self) -> RetryPolicy:
         """Return the same as the model's value."""
+        if self.schedule is not None:
+            return RetryPolicy(self.attempts, Schedule.of(self.schedule))
         return RetryPolicy(self.attempts, Backoff(first_seconds=self.first, max_seconds=self.max))
+
+
+def _seconds(pause: object) -> float:
+    """Return how long a pause is as it stands in the file; what is none is complained about elsewhere."""
+    try:
+        seconds = parse_seconds(pause)
+    except ValueError:
+        return 0.0
+    return float(seconds) if isinstance(seconds, int | float) else 0.0
 
 
 class Circuit(Strict):

@@ -114,6 +114,7 @@ def _rendered(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter) -> Re
             idempotency_key=idempotency_key(flow, due.message_id, due.key_number, due.generation),
             document=mapping.apply(due.body),
             traceparent=due.traceparent,
+            payload=due.body,
         )
     )
 

@@ -35,7 +35,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What an adapter gets to see of a delivery: the mapped document, never the envelope's bytes."""
+    """What an adapter gets to see of a delivery: the mapped document, and the payload as the application wrote it."""
 
     flow: str
     message_id: str
@@ -46,6 +46,7 @@ class Delivery:
     idempotency_key: str
     document: Mapping[str, object]
     traceparent: str | None = None
+    payload: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
