@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 
 import orjson
 
@@ -24,7 +24,7 @@ _MESSAGE_FIELDS = ("message", "detail", "error", "title")
 MISSING = object()
 
 
-def encode(document: Mapping[str, object]) -> bytes:
+def encode(document: object) -> bytes:
     """Write a document as JSON: keys in its order, decimals with every digit.
 
     Raises:
@@ -89,9 +89,14 @@ def message(body: bytes | None, hidden: Collection[str]) -> str:
         for name in _MESSAGE_FIELDS:
             text = candidate.get(name)
             if isinstance(text, str) and text.strip():
-                is_searchable = len(text) * len(hidden) <= _MAX_SEARCH
-                return one_line(text, hidden, max_characters=MAX_MESSAGE_CHARACTERS) if is_searchable else ""
+                return quotable(text, hidden)
     return ""
+
+
+def quotable(text: str, hidden: Collection[str]) -> str:
+    """Return a stranger's text as it may stand in a reason, or nothing where it is too long to be searched."""
+    is_searchable = len(text) * len(hidden) <= _MAX_SEARCH
+    return one_line(text, hidden, max_characters=MAX_MESSAGE_CHARACTERS) if is_searchable else ""
 
 
 def one_line(text: str, hidden: Iterable[str], *, max_characters: int) -> str:

@@ -1,38 +1,35 @@
-"""Any REST target, by configuration: one call for each event, judged by its answer."""
+"""Any REST target, by configuration: one call for each event or for many, judged by its answer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from urllib.parse import quote
+from collections.abc import Sequence
+from dataclasses import replace
 
 from adapters import path_template
 from adapters.answers import Answer, NoAnswer, classify_no_answer
 from adapters.http_client import user_agent
 from adapters.http_target import HttpTarget, overlaid
-from adapters.json_text import dig, encode
 from adapters.rest_asking import ended, found, job_url, look_up_url
+from adapters.rest_batch import blames_a_record, body_of, outcomes, unsent, whole_outcome
 from adapters.rest_classify import Call, classify
+from adapters.rest_render import RestRequest, rendered
 from adapters.rest_settings import Operation, RestSettings
+from adapters.rest_shapes import Batch
 from outbox.model.adapter import Capabilities, Delivery, Request
 from outbox.model.connection import Connection
 from outbox.model.errors import MappingError
-from outbox.model.outcome import Configuration, Found, NotTold, Receipt
+from outbox.model.outcome import (
+    AlreadyApplied,
+    Applied,
+    Configuration,
+    Found,
+    NotTold,
+    Receipt,
+)
 from outbox.model.recovery import Asking, LookupThenCreate, NoRecovery
 
 _ANY_TYPE = "*"
 _MAX_PATH_CHARACTERS = 200
-
-# Every visible ASCII character but the two that a quoted string escapes, and the one that marks an escape.
-_KEY_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"\\%')
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestRequest(Request):
-    """A rendered call that remembers by what its answer is judged: its operation, and what it tells the target."""
-
-    operation: Operation
-    document: Mapping[str, object] = field(repr=False)
 
 
 class RestAdapter:
@@ -42,6 +39,8 @@ class RestAdapter:
         self._settings = settings
         self._target = HttpTarget(connection, keeps_connections=settings.idempotency is not None)
         self._base_url = self._target.base_url
+        version = settings.api_version
+        self._version = user_agent() if version is None else f"{user_agent()} api {version.name}"
 
     def supports(self, event_type: str) -> bool:
         """Say whether an operation is configured for this event type, or one for any."""
@@ -52,13 +51,14 @@ class RestAdapter:
         operation = self._operation(event_type)
         return Capabilities(
             recovery=self._settings.recovery_of(operation),
-            version=user_agent(),
+            version=self._version,
             asking=Asking(operation.settle) if operation.look_up is not None else None,
+            max_batch=_max_batch(operation),
         )
 
     def max_batch(self) -> int:
         """Return how many requests one call takes at most."""
-        return 1
+        return max(_max_batch(operation) for operation in self._settings.operations.values())
 
     def render(self, delivery: Delivery) -> RestRequest:
         """Return the call for a delivery: the same delivery always gives the same bytes.
@@ -66,40 +66,21 @@ class RestAdapter:
         Raises:
             MappingError: there is no operation for the type, or the document lacks a field of the path.
         """
-        operation = self._operation(delivery.type)
-        headers = {"Accept": "application/json"}
-        body = b""
-        # A body has no meaning for DELETE, and some servers refuse it.
-        if operation.method != "DELETE":
-            headers["Content-Type"] = "application/json"
-            body = encode(delivery.document)
-        headers = overlaid(headers, self._settings.headers)
-        if self._settings.idempotency is not None:
-            key = quote(delivery.idempotency_key, safe=_KEY_SAFE)
-            headers[self._settings.idempotency.header] = f'"{key}"' if self._settings.idempotency.quoted else key
-        path = path_template.fill(operation.path, delivery.document)
-        return RestRequest(
-            method=operation.method,
-            url=self._base_url + path,
-            body=body,
-            headers=headers,
-            reference=_reference(operation, path, delivery.document),
-            operation=operation,
-            document=delivery.document,
-        )
+        return rendered(delivery, self._operation(delivery.type), self._settings, self._base_url)
 
     async def send(self, requests: Sequence[Request], *, traceparent: str | None) -> Sequence[Receipt]:
-        """Send a request that `render` made, once.
+        """Send requests that `render` made, once.
 
         Raises:
-            TypeError: the request is not from `render`, so nothing says how to judge its answer.
+            TypeError: a request is not from `render`, so nothing says how to judge its answer.
         """
-        receipts = []
-        for request in requests:
-            if not isinstance(request, RestRequest):
-                raise TypeError("a REST request must come from render()")
-            receipts.append(await self._send(request, traceparent))
-        return receipts
+        ours = [request for request in requests if isinstance(request, RestRequest)]
+        if len(ours) != len(requests):
+            raise TypeError("a REST request must come from render()")
+        batch = ours[0].operation.batch
+        if batch is None:
+            return [await self._send(request, traceparent) for request in ours]
+        return await self._send_batch(ours, batch, traceparent)
 
     async def look_up(self, event_type: str, reference: str) -> Found:
         """Ask for a record as the operation's ``look_up`` says."""
@@ -116,8 +97,15 @@ class RestAdapter:
             return Receipt(Configuration(f"{event_type}: the job's address is not one of this target"))
         return ended(await self._ask(url), self._question("GET job", job), request)
 
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._target.close()
+
     async def _ask(self, url: str) -> Answer | NoAnswer:
         headers = overlaid({"Accept": "application/json"}, self._settings.headers)
+        version = self._settings.api_version
+        if version is not None and version.header is not None:
+            headers[version.header] = version.name
         return await self._target.call(Request("GET", url, b"", headers))
 
     async def _send(self, request: RestRequest, traceparent: str | None) -> Receipt:
@@ -126,6 +114,40 @@ class RestAdapter:
         if isinstance(came, Answer):
             return Receipt(classify(came, call), http_status=came.status)
         return Receipt(classify_no_answer(came, call.label, call.secrets), http_status=came.status)
+
+    async def _send_batch(
+        self, requests: Sequence[RestRequest], batch: Batch, traceparent: str | None
+    ) -> Sequence[Receipt]:
+        first = requests[0]
+        together = replace(first, body=body_of([request.body for request in requests], batch.records))
+        came = await self._target.call(together, traceparent=traceparent)
+        call = self._call(first)
+        if isinstance(came, NoAnswer):
+            return [Receipt(classify_no_answer(came, call.label, call.secrets), came.status)] * len(requests)
+        documents = [request.document for request in requests]
+        whole = whole_outcome(came, replace(call, document=documents))
+        if whole is None:
+            return [Receipt(outcome, came.status) for outcome in outcomes(came, call, batch, documents)]
+        if len(requests) > 1 and blames_a_record(whole):
+            return await self._one_by_one(requests, batch, traceparent, refused_with=came.status)
+        return [Receipt(whole, came.status)] * len(requests)
+
+    async def _one_by_one(
+        self, requests: Sequence[RestRequest], batch: Batch, traceparent: str | None, *, refused_with: int
+    ) -> Sequence[Receipt]:
+        """Send each record of a call that was refused as a whole by itself: the innocent must not pay for one.
+
+        Nothing of the refused call was done, so this is no repetition.
+        """
+        receipts: list[Receipt] = []
+        for request in requests:
+            (receipt,) = await self._send_batch([request], batch, traceparent)
+            receipts.append(receipt)
+            if not (isinstance(receipt.outcome, Applied | AlreadyApplied) or blames_a_record(receipt.outcome)):
+                # The target is the trouble now, and would be for the rest.
+                rest = Receipt(unsent(receipt.outcome, self._call(request)), refused_with)
+                return receipts + [rest] * (len(requests) - len(receipts))
+        return receipts
 
     def _question(self, label: str, about: str) -> Call:
         return Call(
@@ -136,10 +158,6 @@ class RestAdapter:
             secrets=self._secrets(),
             document=about,
         )
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._target.close()
 
     def _secrets(self) -> tuple[str, ...]:
         return (*self._target.secrets(), *self._settings.secrets())
@@ -156,12 +174,14 @@ class RestAdapter:
         return operation
 
     def _call(self, request: RestRequest) -> Call:
+        operation = request.operation
         return Call(
-            label=f"{request.method} {request.operation.path[:_MAX_PATH_CHARACTERS]}",
-            is_repeatable=not isinstance(self._settings.recovery_of(request.operation), NoRecovery | LookupThenCreate),
-            addresses_record=path_template.has_placeholder(request.operation.path),
-            is_job=request.operation.job is not None,
-            external_id=request.operation.external_id,
+            label=f"{request.method} {operation.path[:_MAX_PATH_CHARACTERS]}",
+            is_repeatable=not isinstance(self._settings.recovery_of(operation), NoRecovery | LookupThenCreate),
+            addresses_record=path_template.has_placeholder(operation.path),
+            is_job=operation.job is not None,
+            external_id=operation.external_id,
+            rules=(*operation.rules, *self._settings.rules),
             statuses=self._settings.statuses,
             secrets=self._secrets(),
             document=request.document,
@@ -173,17 +193,5 @@ def build(settings: RestSettings, connection: Connection) -> RestAdapter:
     return RestAdapter(settings, connection)
 
 
-def _reference(operation: Operation, path: str, document: Mapping[str, object]) -> str | None:
-    """Return the name of the record, by which the target can be asked for it.
-
-    Raises:
-        MappingError: the document has no text or whole number where it is said to be.
-    """
-    if operation.reference is None:
-        return path if path_template.has_placeholder(operation.path) else None
-    value = dig(document, operation.reference)
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise MappingError(
-            operation.reference, "is no text or whole number, and the target is asked for the record by it"
-        )
-    return str(value)
+def _max_batch(operation: Operation) -> int:
+    return 1 if operation.batch is None else operation.batch.max

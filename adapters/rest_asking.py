@@ -8,7 +8,7 @@ from adapters import path_template
 from adapters.answers import Answer, NoAnswer, classify_no_answer
 from adapters.json_text import MISSING, decode, dig
 from adapters.rest_classify import Call, classify
-from adapters.rest_settings import REFERENCE, JobRequest, LookUpRequest
+from adapters.rest_shapes import REFERENCE, JobRequest, LookUpRequest
 from outbox.model.outcome import (
     Absent,
     Accepted,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 from urllib.parse import urlsplit
 
 from adapters.answers import Answer
-from adapters.json_text import MISSING, decode, dig, message, one_line, told
-from adapters.rest_settings import StatusWord
+from adapters.json_text import MISSING, decode, dig, message, one_line, quotable, told
+from adapters.rest_rules import Rule, StatusWord, Verdict, verdict
 from adapters.retry_after import retry_after_seconds
 from outbox.model.outcome import (
     Accepted,
@@ -52,14 +52,18 @@ class Call:
     is_job: bool = False
     secrets: tuple[str, ...] = field(default=(), repr=False)
     document: object = field(default=None, repr=False)
+    rules: Sequence[Rule] = ()
 
 
 def classify(answer: Answer, call: Call) -> Outcome:
-    """Decide what an answer means, the configured statuses first."""
+    """Decide what an answer means: by the rules, then the configured statuses, then what HTTP says of them."""
     status = answer.status
+    said = verdict(answer, call.rules)
+    if said is not None:
+        return _configured(said, answer, call)
     word = call.statuses.get(str(status)) or call.statuses.get(f"{status // 100}xx")
     if word is not None:
-        return _configured(word, answer, call)
+        return _configured(Verdict(word), answer, call)
     match status // 100:
         case 2:
             return _success(answer, call)
@@ -73,20 +77,23 @@ def classify(answer: Answer, call: Call) -> Outcome:
             return Unknown(f"{call.label}: answered {status}, which is no final answer")
 
 
-def _configured(word: StatusWord, answer: Answer, call: Call) -> Outcome:
-    match word:
+def _configured(said: Verdict, answer: Answer, call: Call) -> Outcome:
+    match said.outcome:
         case "applied":
             return _applied(answer, call)
         case "already_applied":
             # A refusal of a duplicate seldom repeats the record, so its id is welcome and not demanded.
             found = _applied(answer, call)
             return AlreadyApplied(found.external_id if isinstance(found, Applied) else None)
-        case "retry" | "throttled" | "target_down":
-            return _WITH_DELAY[word](_reason(answer, call), retry_after_seconds(answer.headers))
-        case "rejected" | "configuration" | "credentials_expired" | "unknown" | "stale_conflict":
-            return _WITHOUT_DELAY[word](_reason(answer, call))
+        case "retry" | "throttled" | "target_down" as word:
+            after_seconds = said.after_seconds
+            if after_seconds is None:
+                after_seconds = retry_after_seconds(answer.headers)
+            return _WITH_DELAY[word](_reason(answer, call, said.message), after_seconds)
+        case "rejected" | "configuration" | "credentials_expired" | "unknown" | "stale_conflict" as word:
+            return _WITHOUT_DELAY[word](_reason(answer, call, said.message))
         case _:
-            assert_never(word)
+            assert_never(said.outcome)
 
 
 _WITH_DELAY: dict[str, Callable[[str, float | None], Outcome]] = {
@@ -115,10 +122,21 @@ def _success(answer: Answer, call: Call) -> Outcome:
             return Unknown(f"{call.label}: answered {status} without the job's address")
         case 207:
             return Unknown(f"{call.label}: answered 207, several results in one, which this adapter cannot read")
-    if answer.content_type in _HTML:
+    if answer.content_type in _HTML or (answer.content_type.endswith("json") and _is_garbage(answer)):
         # A login page, a maintenance page or a captive portal says 200 as well.
         return _not_json(answer, call)
     return _applied(answer, call)
+
+
+def _is_garbage(answer: Answer) -> bool:
+    """Say whether an answer is not the JSON that it claims to be."""
+    if not answer.body:
+        return False
+    try:
+        decode(answer.body)
+    except ValueError:
+        return True
+    return False
 
 
 def _applied(answer: Answer, call: Call) -> Applied | Unknown:
@@ -192,8 +210,9 @@ def _server_error(answer: Answer, call: Call) -> Outcome:
             return Unknown(reason)
 
 
-def _reason(answer: Answer, call: Call) -> str:
-    quoted = message(answer.body, {*call.secrets, *told(call.document)})
+def _reason(answer: Answer, call: Call, said: str | None = None) -> str:
+    hidden = {*call.secrets, *told(call.document)}
+    quoted = message(answer.body, hidden) if said is None else quotable(said, hidden)
     return f"{call.label}: answered {answer.status}" + (f": {quoted}" if quoted else "")
 
 

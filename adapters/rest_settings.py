@@ -6,8 +6,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from adapters import path_template
+from adapters import path_template, text_template
+from adapters.rest_rules import Rule, StatusKey, StatusWord
+from adapters.rest_shapes import ApiVersion, Batch, BodyShape, Idempotency, JobRequest, LookUpRequest, checked_path
 from adapters.settings_parts import DottedPath, HeaderName, HeaderValue, names_twice, secret_values
+from outbox.model.connection import broken_rule
 from outbox.model.recovery import (
     AsyncJob,
     ClientNamedCreate,
@@ -20,27 +23,6 @@ from outbox.model.recovery import (
 from outbox.model.units import Seconds
 
 RecoveryWord = Literal["idempotency_key", "upsert", "named_create", "look_up", "job", "none"]
-REFERENCE = "{reference}"
-
-StatusWord = Literal[
-    "applied",
-    "already_applied",
-    "rejected",
-    "retry",
-    "throttled",
-    "target_down",
-    "configuration",
-    "credentials_expired",
-    "unknown",
-    "stale_conflict",
-]
-
-
-def _path(path: str) -> str:
-    problem = path_template.problem_of(path)
-    if problem is not None:
-        raise ValueError(f"{problem}, for example /deals or /deals/{{id}}")
-    return path
 
 
 def _texts(statuses: object) -> object:
@@ -50,69 +32,14 @@ def _texts(statuses: object) -> object:
     return {str(status) if type(status) is int else status: word for status, word in statuses.items()}
 
 
-StatusKey = Annotated[str, Field(pattern=r"^[2-5]([0-9][0-9]|xx)$")]
+def _check_template(template: str) -> str:
+    problem = text_template.problem_of(template)
+    if problem is not None:
+        raise broken_rule(problem)
+    return template
 
 
-class Idempotency(BaseModel):
-    """How the target recognises a repeated request, and for how long it promises to."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    window: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)]
-    margin: Annotated[Seconds, Field(ge=0, allow_inf_nan=False)] = 60.0
-    header: HeaderName = "Idempotency-Key"
-    quoted: bool = False
-    caches_errors: bool = False
-
-    @model_validator(mode="after")
-    def _margin_leaves_time(self) -> Self:
-        if self.margin >= self.window:
-            raise ValueError(
-                f"margin ({self.margin:g} s) must be shorter than window ({self.window:g} s), "
-                "or no request could ever be repeated"
-            )
-        return self
-
-
-class LookUpRequest(BaseModel):
-    """How the target is asked for a record by its reference; ``{reference}`` stands for it in path and query.
-
-    The path must see what is committed: a search index that lags behind makes "absent" a lie. ``records``: where the
-    list of what was found is; without it the answer is the record. ``same``: fields of the record and what they must
-    be, for ``{reference}`` again; a record in which they differ is somebody else's.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: Annotated[str, AfterValidator(_path)]
-    query: dict[Annotated[str, Field(min_length=1)], str] = Field(default_factory=dict)
-    records: DottedPath | None = None
-    external_id: DottedPath | None = None
-    same: dict[DottedPath, str] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _asks_for_the_reference(self) -> Self:
-        if REFERENCE not in self.path and not any(REFERENCE in value for value in self.query.values()):
-            raise ValueError(
-                f"{REFERENCE} must stand in path or query, or the answer would be the same for every record"
-            )
-        return self
-
-
-class JobRequest(BaseModel):
-    """How a job that the target has accepted is asked about, at the address that it gave.
-
-    ``status``: the field that says how it stands, and which of its values mean what; every other means "not over".
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    status: DottedPath
-    applied: Annotated[frozenset[str], Field(min_length=1)]
-    rejected: frozenset[str] = frozenset()
-    retry: frozenset[str] = frozenset()
-    external_id: DottedPath | None = None
-    poll: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = 5.0
+Template = Annotated[str, AfterValidator(_check_template)]
 
 
 class Operation(BaseModel):
@@ -125,13 +52,23 @@ class Operation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Literal["POST", "PUT", "PATCH", "DELETE"]
-    path: Annotated[str, AfterValidator(_path)]
+    path: Annotated[str, AfterValidator(checked_path)]
+    query: dict[Annotated[str, Field(min_length=1)], Template] = Field(default_factory=dict)
+    headers: dict[HeaderName, Annotated[HeaderValue, AfterValidator(_check_template)]] = Field(default_factory=dict)
+    body: Literal["none"] | BodyShape | None = None
+    rules: tuple[Rule, ...] = ()
     external_id: DottedPath | None = None
     recovery: RecoveryWord | None = None
     reference: DottedPath | None = None
     settle: Annotated[Seconds, Field(ge=0, allow_inf_nan=False)] = 60.0
     look_up: LookUpRequest | None = None
     job: JobRequest | None = None
+    batch: Batch | None = None
+
+    @property
+    def has_body(self) -> bool:
+        """Say whether the request has a body. It has no meaning for DELETE, and some servers refuse it."""
+        return self.body != "none" and not (self.method == "DELETE" and self.body is None)
 
     @model_validator(mode="after")
     def _can_do_what_it_says(self) -> Self:
@@ -146,6 +83,21 @@ class Operation(BaseModel):
             raise ValueError("recovery job and job: go together")
         return self
 
+    @model_validator(mode="after")
+    def _check_batch(self) -> Self:
+        if self.batch is None:
+            return self
+        templates = [self.path, *self.query.values(), *self.headers.values()]
+        if any("{" in template for template in templates):
+            raise broken_rule("must not stand beside placeholders: all records share the address", field="batch")
+        if self.job is not None:
+            raise broken_rule("must not stand beside job, which is one for all records", field="batch")
+        if self.external_id is not None:
+            raise broken_rule("belongs into batch, which has a result for each record", field="external_id")
+        if not self.has_body:
+            raise broken_rule("needs a body, in which the records are", field="batch")
+        return self
+
 
 class RestSettings(BaseModel):
     """What a target's API looks like. Event types are matched exactly, ``*`` takes the rest."""
@@ -155,25 +107,36 @@ class RestSettings(BaseModel):
     operations: Annotated[dict[str, Operation], Field(min_length=1)]
     idempotency: Idempotency | None = None
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
+    api_version: ApiVersion | None = None
+    rules: tuple[Rule, ...] = ()
     statuses: Annotated[dict[StatusKey, StatusWord], BeforeValidator(_texts)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _headers_are_set_once(self) -> Self:
-        twice = names_twice([*self.headers, *([] if self.idempotency is None else [self.idempotency.header])])
-        if twice:
-            raise ValueError(f"headers are set twice: {', '.join(twice)}")
+        keys, version = self.idempotency, self.api_version
+        ours = [*self.headers]
+        ours += [keys.header] if keys is not None and keys.field is None else []
+        ours += [version.header] if version is not None and version.header is not None else []
+        for names in (ours, *[ours + list(operation.headers) for operation in self.operations.values()]):
+            twice = names_twice(names)
+            if twice:
+                raise ValueError(f"headers are set twice: {', '.join(twice)}")
         return self
 
     @model_validator(mode="after")
     def _keys_are_there(self) -> Self:
         for name, operation in self.operations.items():
-            if operation.recovery in ("idempotency_key", "job") and self.idempotency is None:
+            if operation.recovery not in ("idempotency_key", "job"):
+                continue
+            if self.idempotency is None:
                 raise ValueError(f"operations.{name}: recovery {operation.recovery} needs idempotency: with its window")
+            if operation.batch is not None and self.idempotency.field is None:
+                raise ValueError(f"operations.{name}: each record of a batch needs its key: set idempotency.field")
         return self
 
     def recovery_of(self, operation: Operation) -> RecoveryStrategy:
         """Return the strategy that an operation declares."""
-        keys = self.idempotency
+        keys = self.keys_of(operation)
         match operation.recovery:
             case "upsert":
                 return UpsertByReference()
@@ -188,6 +151,12 @@ class RestSettings(BaseModel):
             case _:
                 return NoRecovery() if keys is None else IdempotencyKey(keys.window, keys.margin, keys.caches_errors)
 
+    def keys_of(self, operation: Operation) -> Idempotency | None:
+        """Return how this operation's requests carry their key; one header cannot name the records of a batch."""
+        keys = self.idempotency
+        return None if keys is None or (operation.batch is not None and keys.field is None) else keys
+
     def secrets(self) -> tuple[str, ...]:
-        """Return header values that look like credentials, so that no reason ever repeats them."""
-        return secret_values(self.headers)
+        """Return header and query values that look like credentials, so that no reason ever repeats them."""
+        named = [self.headers, *[part for one in self.operations.values() for part in (one.headers, one.query)]]
+        return tuple(value for values in named for value in secret_values(values))

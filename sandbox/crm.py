@@ -19,6 +19,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from sandbox.changes import ClosedError
+from sandbox.crm_batches import BatchesApi
 from sandbox.crm_control import ControlApi
 from sandbox.crm_deals import DealsApi
 from sandbox.crm_faults import FaultPlan, Faults, Script
@@ -56,7 +57,12 @@ class CrmServer:
         self._in_flight = _InFlight()
         app = web.Application(middlewares=[self._in_flight.track])
         app.add_routes(
-            [*self._deals.routes(), *StylesApi(deals=self._deals).routes(), *ControlApi(self._deals).routes()]
+            [
+                *self._deals.routes(),
+                *StylesApi(deals=self._deals).routes(),
+                *BatchesApi(deals=self._deals).routes(),
+                *ControlApi(self._deals).routes(),
+            ]
         )
         # A request that was held goes on without its client, as it does in most servers.
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=False)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
 
 from adapters.registry import ADAPTERS
+from adapters.rest_rules import Rule, StatusWord
+from adapters.rest_settings import Operation, RecoveryWord, RestSettings
+from adapters.rest_shapes import Batch, Idempotency, JobRequest, LookUpRequest
 from adapters.webhook_settings import WebhookSettings
 from outbox.config.load import load
 from outbox.model.connection import ClientCredentials, Connection
@@ -20,11 +24,12 @@ SECRET = "whsec_" + "QUFB" * 10
 
 
 def _section(heading: str) -> str:
-    return TEXT.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    _, _, rest = re.split(rf"^(###?) {re.escape(heading)}$", TEXT, maxsplit=1, flags=re.MULTILINE)
+    return re.split(r"^###? ", rest, maxsplit=1, flags=re.MULTILINE)[0]
 
 
-def _keys(section: str) -> set[str]:
-    rows = re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE)
+def _keys(rows_of_table: str) -> set[str]:
+    rows = re.findall(r"^\| (`[^|]+) \|", rows_of_table, re.MULTILINE)
     return {name for row in rows for name in re.findall(r"`([a-z0-9_]+)`", row)}
 
 
@@ -46,9 +51,46 @@ def test_every_example_of_an_adapter_is_valid(number: int, tmp_path: Path) -> No
         ADAPTERS[flow.adapter.use].build(flow.adapter.settings, settings.connections[flow.adapter.connection])
 
 
-@pytest.mark.parametrize(("heading", "model"), [("Connections", Connection), ("webhook", WebhookSettings)])
-def test_every_key_of_an_adapter_has_a_row_and_every_row_a_key(heading: str, model: type[BaseModel]) -> None:
-    assert _keys(_section(heading)) == set(model.model_fields)
+def _table(heading: str, first: str) -> set[str]:
+    """Return the keys of the table whose first column is called so, in a section."""
+    rows = _section(heading).split(f"| {first} | what it is | default |\n", 1)[1].split("\n\n", 1)[0]
+    return _keys(rows)
+
+
+TABLES: list[tuple[str, str, type[BaseModel]]] = [
+    ("Connections", "key", Connection),
+    ("webhook", "key", WebhookSettings),
+    ("rest", "key", RestSettings),
+    ("An operation", "key", Operation),
+    ("When nobody knows how a call ended", "`idempotency`", Idempotency),
+    ("Many records in one call", "`batch`", Batch),
+]
+
+
+@pytest.mark.parametrize(("heading", "first", "model"), TABLES)
+def test_every_key_of_an_adapter_has_a_row_and_every_row_a_key(
+    heading: str, first: str, model: type[BaseModel]
+) -> None:
+    assert _table(heading, first) == set(model.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("heading", "start", "model"),
+    [
+        ("When nobody knows how a call ended", "`look_up`:", LookUpRequest),
+        ("When nobody knows how a call ended", "`job`:", JobRequest),
+        ("What an answer means", "The first rule", Rule),
+    ],
+)
+def test_every_key_of_a_part_is_told(heading: str, start: str, model: type[BaseModel]) -> None:
+    told = set(re.findall(r"`([a-z0-9_]+)`", _section(heading).split(start, 1)[1]))
+    assert set(model.model_fields) <= told
+
+
+def test_every_outcome_and_every_recovery_has_a_row() -> None:
+    assert _keys(_section("What an answer means").split("| outcome |")[1].split("\n\n")[0]) == set(get_args(StatusWord))
+    told = _section("When nobody knows how a call ended").split("| `recovery` |")[1].split("\n\n")[0]
+    assert {row.split("`")[1] for row in told.splitlines() if row.startswith("| `")} == set(get_args(RecoveryWord))
 
 
 def test_every_key_of_a_client_is_told() -> None:
@@ -57,4 +99,4 @@ def test_every_key_of_a_client_is_told() -> None:
 
 
 def test_every_adapter_has_a_section() -> None:
-    assert set(re.findall(r"^## ([a-z]+)$", TEXT, re.MULTILINE)) == set(ADAPTERS) - {"rest"}
+    assert set(re.findall(r"^## ([a-z]+)$", TEXT, re.MULTILINE)) == set(ADAPTERS)

@@ -7,12 +7,21 @@ from pydantic import ValidationError
 from adapters.registry import ADAPTERS
 from adapters.rest import RestAdapter, build
 from adapters.rest_settings import RestSettings
+from outbox.config.load import load
+from outbox.config.problems import ConfigProblems
 from outbox.model.adapter import Adapter
 from outbox.model.connection import Connection
 from outbox.model.recovery import IdempotencyKey, NoRecovery
 from tests.unit.config_cases import problems_of
 
 OPERATIONS: dict[str, object] = {"order.confirmed": {"method": "POST", "path": "/deals", "external_id": "deal.id"}}
+BATCH: dict[str, object] = {"max": 2, "external_id": "id"}
+
+
+def _one(**operation: object) -> dict[str, object]:
+    return {"operations": {"a": {"method": "POST", "path": "/deals"} | operation}}
+
+
 CONNECTION = Connection(base_url="https://crm.example.com")
 
 
@@ -64,6 +73,30 @@ def test_the_documented_block_is_read() -> None:
         ({"statuses": {"4x": "retry"}}, "pattern"),
         ({"statuses": {"409": "accepted"}}, "already_applied"),
         ({"retries": 3}, "Extra inputs"),
+        ({"idempotency": {"window": "1h", "field": "key", "header": "X-Key"}}, "must not stand beside header"),
+        ({"api_version": {"name": "1", "header": "X-A"}, "headers": {"x-a": "2"}}, "set twice: x-a"),
+        (_one(headers={"X-A": "1"}) | {"headers": {"x-a": "2"}}, "set twice: x-a"),
+        (_one(headers={"Host": "x"}), "set by the adapter or the connection"),
+        (_one(headers={"X-A": "{a..b}"}), "not a dotted field name"),
+        (_one(query={"a": "{b"}), "a brace stands for itself nowhere"),
+        (_one(body="all"), "none"),
+        (_one(body={"wrap": "a."}), "pattern"),
+        (_one(rules=[{"outcome": "retry"}]), "unless there is a path"),
+        (_one(batch={"max": 1, "external_id": "id"}), "greater than or equal to 2"),
+        (_one(batch={"max": 2}), "something of a result must say that it succeeded"),
+        (_one(path="/deals/{id}", batch=BATCH), "must not stand beside placeholders"),
+        (_one(query={"a": "{b}"}, batch=BATCH), "must not stand beside placeholders"),
+        (_one(external_id="id", batch=BATCH), "belongs into batch"),
+        (_one(body="none", batch=BATCH), "needs a body, in which the records are"),
+        (
+            _one(recovery="job", job={"status": "s", "applied": ["x"]}, batch=BATCH)
+            | {"idempotency": {"window": "1h"}},
+            "must not stand beside job",
+        ),
+        (
+            _one(recovery="idempotency_key", batch=BATCH) | {"idempotency": {"window": "1h"}},
+            "each record of a batch needs its key: set idempotency.field",
+        ),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changed: dict[str, object], complaint: str) -> None:
@@ -125,3 +158,50 @@ def test_the_registry_makes_adapters_by_name() -> None:
 
 def _build(settings: dict[str, object]) -> RestAdapter:
     return build(RestSettings.model_validate({"operations": OPERATIONS} | settings), CONNECTION)
+
+
+def test_everything_that_is_wrong_in_a_file_is_told_at_once_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "outbox.yaml"
+    file.write_text(WRONG, encoding="utf-8")
+
+    with pytest.raises(ConfigProblems) as caught:
+        load(
+            path=file,
+            environ={"OUTBOX_PG_URL": "postgresql://db/erp", "OUTBOX_AMQP_URL": "amqp://mq/"},
+            adapters={name: kind.settings for name, kind in ADAPTERS.items()},
+        )
+
+    words = "applied, already_applied, rejected, retry, throttled, target_down, configuration, credentials_expired"
+    brace = "a brace stands for itself nowhere; write {field.name} for a field of the document"
+    told = "\n".join(str(problem) for problem in caught.value.problems).replace(f"{tmp_path}/outbox.yaml:", "")
+    assert told.replace("flows.orders.adapter.", "") == "\n".join(
+        [
+            "11:9 api_version.header='X Version': must match the pattern ^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
+            f"14:57 operations.'order.*'.query.q='{{a': {brace}",
+            f"18:15 operations.'order.*'.rules[0].outcome=dead: must be one of {words}, unknown, stale_conflict",
+            "19:19 operations.'order.*'.batch.max=1: must be a whole number between 2 and 10000",
+        ]
+    )
+
+
+WRONG = """\
+connections:
+  crm: {base_url: https://crm.example.com}
+flows:
+  orders:
+    description: Orders
+    events: [order.confirmed]
+    adapter:
+      use: rest
+      connection: crm
+      api_version:
+        header: X Version
+        name: "1"
+      operations:
+        "order.*": {method: POST, path: /deals, query: {q: "{a"},
+          rules: [
+            {
+              status: 200,
+              outcome: dead}],
+          batch: {max: 1, external_id: id}}
+"""

@@ -1,0 +1,249 @@
+"""Many records in one call, and an outcome for each: what is not told of a record is never believed."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import pytest
+from aiohttp import web
+
+from adapters.rest import RestAdapter
+from outbox.model.outcome import (
+    Applied,
+    Configuration,
+    Outcome,
+    Receipt,
+    Rejected,
+    Retry,
+    TargetDown,
+    Throttled,
+    Unknown,
+)
+from tests.contract.rest_loopback import BEARER, DELIVERY, TRACEPARENT, adapter_for, target
+
+Answer = Callable[[list[dict[str, object]]], web.Response]
+
+BY_REFERENCE: dict[str, object] = {
+    "max": 3,
+    "records": "inputs",
+    "results": "results",
+    "match": {"result": "ref", "record": "ref"},
+    "status": "status",
+    "external_id": "id",
+}
+BY_PLACE: dict[str, object] = {"max": 3, "external_id": "id"}
+
+
+@dataclass
+class Place:
+    url: str = ""
+    bodies: list[bytes] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def batches(
+    answer: Answer, batch: dict[str, object], **settings: object
+) -> AsyncIterator[tuple[Place, RestAdapter]]:
+    place = Place()
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        place.bodies.append(await request.read())
+        body = json.loads(place.bodies[-1])
+        return answer(body["inputs"] if isinstance(body, dict) else body)
+
+    operations = {"order.confirmed": {"method": "POST", "path": "/batch", "batch": batch}}
+    async with target(serve) as url, adapter_for(url, operations=operations, **settings) as adapter:
+        place.url = url
+        yield place, adapter
+
+
+async def outcomes(adapter: RestAdapter, *refs: str) -> list[Outcome]:
+    requests = [
+        adapter.render(
+            replace(DELIVERY, document={"ref": ref, "customer": f"Customer of {ref}"}, idempotency_key=f"key-{ref}")
+        )
+        for ref in refs
+    ]
+    receipts = await adapter.send(requests, traceparent=TRACEPARENT)
+    assert len(receipts) == len(refs)
+    assert all(isinstance(receipt, Receipt) for receipt in receipts)
+    assert BEARER not in repr(receipts)
+    assert "Customer of" not in repr(receipts)
+    return [receipt.outcome for receipt in receipts]
+
+
+def _result(record: dict[str, object], status: int = 201) -> dict[str, object]:
+    return {"ref": record["ref"], "status": status, "id": f"id-{record['ref']}"}
+
+
+async def test_records_leave_in_one_call_each_byte_for_byte_with_its_key() -> None:
+    def answer(records: list[dict[str, object]]) -> web.Response:
+        return web.json_response({"results": [_result(record) for record in records]})
+
+    keys = {"window": "1h", "field": "key"}
+    async with batches(answer, BY_REFERENCE, idempotency=keys) as (place, adapter):
+        assert await outcomes(adapter, "a", "b") == [Applied("id-a"), Applied("id-b")]
+
+    assert place.bodies == [
+        b'{"inputs":[%b,%b]}'
+        % (
+            b'{"ref":"a","customer":"Customer of a","key":"key-a"}',
+            b'{"ref":"b","customer":"Customer of b","key":"key-b"}',
+        )
+    ]
+
+
+async def test_results_in_another_order_find_their_records_by_reference() -> None:
+    def answer(records: list[dict[str, object]]) -> web.Response:
+        results = [_result(record, 422 if record["ref"] == "b" else 201) for record in records]
+        return web.json_response({"results": results[::-1]}, status=207)
+
+    async with batches(answer, BY_REFERENCE) as (_, adapter):
+        first, second, third = await outcomes(adapter, "a", "b", "c")
+
+    assert (first, third) == (Applied("id-a"), Applied("id-c"))
+    assert type(second) is Rejected
+
+
+async def test_a_record_without_a_result_of_its_own_is_unknown() -> None:
+    def answer(records: list[dict[str, object]]) -> web.Response:
+        first, second, _ = records
+        twice = [_result(second), _result(second)]
+        return web.json_response({"results": [_result(first), *twice, {"ref": "d"}, "nonsense", None]})
+
+    async with batches(answer, BY_REFERENCE) as (_, adapter):
+        first, second, third = await outcomes(adapter, "a", "b", "c")
+
+    assert first == Applied("id-a")
+    assert second == Unknown(
+        "POST /batch: the answer has several results or records of one name at ref for this record"
+    )
+    assert third == Unknown("POST /batch: the answer has no result at ref for this record")
+
+
+async def test_results_by_place_count_only_if_there_is_one_for_each() -> None:
+    def answer(records: list[dict[str, object]]) -> web.Response:
+        return web.json_response([{"id": 1}, {"error": "x"}, {"id": 3}][: len(records) if len(records) < 3 else 2])
+
+    async with batches(answer, BY_PLACE) as (_, adapter):
+        first, second = await outcomes(adapter, "a", "b")
+        assert {type(outcome) for outcome in await outcomes(adapter, "a", "b", "c")} == {Unknown}
+
+    assert first == Applied("1")
+    assert second == Unknown("POST /batch: answer 200 has no id: is external_id right?")
+
+
+async def test_rules_judge_each_result() -> None:
+    def answer(records: list[dict[str, object]]) -> web.Response:
+        return web.json_response(
+            [{"ok": record["ref"] == "a", "why": f"not {record['customer']}"} for record in records]
+        )
+
+    rules = [
+        {"path": "ok", "equals": True, "outcome": "applied"},
+        {"path": "ok", "present": False, "outcome": "rejected", "message": "why"},
+    ]
+    async with batches(answer, {"max": 3, "rules": rules}) as (_, adapter):
+        assert await outcomes(adapter, "a", "b") == [Applied(), Rejected("POST /batch: answered 200: not ***")]
+
+
+WHOLE: list[tuple[Callable[[], web.Response], type[Outcome]]] = [
+    (lambda: web.Response(status=503, headers={"Retry-After": "5"}), Unknown),
+    (lambda: web.Response(status=429), Throttled),
+    (lambda: web.Response(status=401), Configuration),
+    (lambda: web.Response(status=302), Configuration),
+    (lambda: web.Response(text="<html>", content_type="text/html"), Unknown),
+    (lambda: web.Response(text="[", content_type="application/json"), Unknown),
+    (lambda: web.Response(text="", content_type="application/json"), Unknown),
+    (lambda: web.json_response({"results": {}}), Unknown),
+    (lambda: web.json_response([1]), Unknown),
+    (lambda: web.json_response({"results": [], "pad": "x" * 2_000_000}), Unknown),
+]
+
+
+@pytest.mark.parametrize(("answer", "outcome"), WHOLE)
+async def test_an_answer_that_tells_of_no_record_counts_for_all_and_is_not_asked_again(
+    answer: Callable[[], web.Response], outcome: type[Outcome]
+) -> None:
+    async with batches(lambda _: answer(), BY_REFERENCE) as (place, adapter):
+        assert {type(one) for one in await outcomes(adapter, "a", "b", "c")} == {outcome}
+
+    assert len(place.bodies) == 1
+
+
+async def test_a_call_that_is_refused_for_one_record_does_not_cost_the_others_anything() -> None:
+    def answer(records: list[dict[str, object]]) -> web.Response:
+        if any(record["ref"] == "b" for record in records):
+            return web.json_response({"message": "a record is wrong"}, status=400)
+        return web.json_response({"results": [_result(record) for record in records]})
+
+    async with batches(answer, BY_REFERENCE) as (place, adapter):
+        first, second, third = await outcomes(adapter, "a", "b", "c")
+
+    assert (first, third) == (Applied("id-a"), Applied("id-c"))
+    assert second == Rejected("POST /batch: answered 400: a record is wrong")
+    assert len(place.bodies) == 4
+
+
+async def test_one_by_one_ends_when_the_target_is_the_trouble() -> None:
+    calls = 0
+
+    def answer(records: list[dict[str, object]]) -> web.Response:
+        nonlocal calls
+        calls += 1
+        statuses = {1: 409, 2: 201, 3: 429}
+        if calls == 2:
+            return web.json_response({"results": [_result(record) for record in records]})
+        return web.Response(status=statuses[calls], headers={"Retry-After": "9"})
+
+    keys = {"window": "1h", "field": "key"}
+    async with batches(answer, BY_REFERENCE, idempotency=keys) as (_, adapter):
+        assert await outcomes(adapter, "a", "b", "c") == [
+            Applied("id-a"),
+            Throttled("POST /batch: answered 429", 9.0),
+            Throttled("POST /batch: answered 429", 9.0),
+        ]
+
+
+async def test_a_doubt_in_one_by_one_is_of_that_record_alone() -> None:
+    def answer(records: list[dict[str, object]]) -> web.Response:
+        if len(records) > 1:
+            return web.Response(status=422)
+        return web.Response(status=502)
+
+    async with batches(answer, BY_REFERENCE) as (place, adapter):
+        first, second, third = await outcomes(adapter, "a", "b", "c")
+
+    assert type(first) is Unknown
+    assert (
+        second
+        == third
+        == TargetDown("POST /batch: refused together with others, and not sent by itself because another got no answer")
+    )
+    assert len(place.bodies) == 2
+
+
+async def test_a_status_of_a_result_that_is_none_is_unknown() -> None:
+    def answer(records: list[dict[str, object]]) -> web.Response:
+        statuses: list[object] = ["fine", None, 700]
+        return web.json_response(
+            {
+                "results": [
+                    _result(record) | {"status": status} for record, status in zip(records, statuses, strict=True)
+                ]
+            }
+        )
+
+    async with batches(answer, BY_REFERENCE) as (_, adapter):
+        assert {type(outcome) for outcome in await outcomes(adapter, "a", "b", "c")} == {Unknown}
+
+
+async def test_a_result_may_ask_to_be_tried_again() -> None:
+    def answer(records: list[dict[str, object]]) -> web.Response:
+        return web.json_response({"results": [_result(record, 423) for record in records]})
+
+    async with batches(answer, BY_REFERENCE) as (place, adapter):
+        assert {type(outcome) for outcome in await outcomes(adapter, "a", "b")} == {Retry}
+
+    assert len(place.bodies) == 1

@@ -1,0 +1,79 @@
+"""Many records in one call on real servers: each takes effect once, whatever becomes of the call or its neighbours."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.crm import CrmServer
+from sandbox.crm_faults import Faults, Script
+from tests.kit.broker import Broker
+from tests.kit.database import Database
+from tests.kit.running import Integration, running
+
+ADAPTER: dict[str, object] = {
+    "use": "rest",
+    "connection": "crm",
+    "idempotency": {"window": "24h", "margin": "100ms", "field": "key"},
+    "operations": {
+        "order.confirmed": {
+            "method": "POST",
+            "path": "/batches",
+            "batch": {
+                "max": 10,
+                "records": "inputs",
+                "results": "results",
+                "match": {"result": "ref", "record": "external_ref"},
+                "status": "status",
+                "external_id": "id",
+            },
+        }
+    },
+}
+COUNT = 30
+
+
+@pytest.fixture
+async def integration(database: Database, broker: Broker, tmp_path: Path) -> AsyncIterator[Integration]:
+    async with CrmServer(ledger_path=tmp_path / "ledger.jsonl", faults=Faults(hang_seconds=2)) as crm:
+        yield Integration(database, broker, crm, tmp_path)
+
+
+async def _emit_all(integration: Integration, **changes: dict[str, object]) -> dict[str, str]:
+    refs = [f"SO-{number}" for number in range(COUNT)]
+    return {ref: await integration.emit(ref, customer=f"C-{ref}", **changes.get(ref, {})) for ref in refs}
+
+
+async def test_records_take_effect_together_and_each_keeps_its_own_receipt(integration: Integration) -> None:
+    events = await _emit_all(integration)
+    async with running(integration.settings(adapter=ADAPTER)):
+        for ref, event_id in events.items():
+            row = await integration.in_state(event_id, "applied")
+            (line,) = integration.crm.ledger.deals_of(ref)
+            assert row["external_id"] == line.deal_id
+
+    assert integration.crm._deals.counts["batches"] < COUNT / 2
+    assert Counter(integration.effects()) == Counter(set(events))
+
+
+async def test_lost_answers_and_refused_records_cost_nobody_an_effect_or_a_second_one(integration: Integration) -> None:
+    for ref, fault, times in (
+        ("SO-3", "reject_422", None),
+        ("SO-5", "error_500_after_effect", 1),
+        ("SO-7", "drop_after_effect", 1),
+        ("SO-11", "hang_after_effect", 1),
+        ("SO-13", "garbage_200", 1),
+        ("SO-17", "throttle_429", 1),
+        ("SO-19", "html_200", 1),
+    ):
+        integration.crm.add_script(Script(order_ref=ref, fault=fault, times=times))
+    # Not a number with two digits: the call that holds it is refused as a whole.
+    events = await _emit_all(integration, **{"SO-23": {"amount": "a lot"}})
+    async with running(integration.settings(adapter=ADAPTER)):
+        for ref, event_id in events.items():
+            await integration.in_state(event_id, "dead" if ref in ("SO-3", "SO-23") else "applied")
+
+    assert Counter(integration.effects()) == Counter(set(events) - {"SO-3", "SO-23"})
