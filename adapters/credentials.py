@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 from urllib.parse import quote_plus, urlencode
@@ -26,6 +27,7 @@ _ERRORS = frozenset(
     }
 )
 _TOO_MANY = 429
+_REMEMBERED_TOKENS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,8 @@ class FetchedToken:
         self._lock = asyncio.Lock()
         self._rounds = 0
         self._last: _Token | NoAnswer | None = None
+        # Also those that are over: an answer that repeats one may come late.
+        self._issued: deque[str] = deque(maxlen=_REMEMBERED_TOKENS)
 
     async def login(self) -> Login | NoAnswer:
         """Return a token that is good for a while."""
@@ -128,6 +132,8 @@ class FetchedToken:
             if self._rounds == seen or self._last is None:
                 self._last = await self._fetch()
                 self._rounds += 1
+                if isinstance(self._last, _Token):
+                    self._issued.append(str(self._last.login.authorization).removeprefix("Bearer "))
             last = self._last
         return last if isinstance(last, NoAnswer) else last.login
 
@@ -146,11 +152,8 @@ class FetchedToken:
         return last.has_worked
 
     def secrets(self) -> tuple[str, ...]:
-        """Return the client's secret and the token."""
-        last = self._last
-        token = last.login.authorization if isinstance(last, _Token) else None
-        secret = self._settings.client_secret.get_secret_value()
-        return (secret,) if token is None else (secret, token.removeprefix("Bearer "))
+        """Return the client's secret and the latest tokens."""
+        return (self._settings.client_secret.get_secret_value(), *self._issued)
 
     async def close(self) -> None:
         """Release the connections."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from adapters.answers import Answer
 from adapters.json_text import MISSING, decode, dig
 from adapters.rest_classify import Call, classify
+from adapters.rest_rules import verdict
 from adapters.rest_shapes import Batch, ByReference
 from outbox.model.outcome import (
     AlreadyApplied,
@@ -27,6 +28,7 @@ from outbox.model.outcome import (
 
 _STATUS = re.compile(r"[1-5][0-9]{2}")
 _OK = 200
+_REFUSAL = 4
 _SEVERAL = 207
 
 
@@ -146,5 +148,11 @@ def _outcome(result: object, answer: Answer, call: Call, batch: Batch) -> Outcom
         status = int(text)
     alone = Answer(status, {**answer.headers, "content-type": "application/json"}, json.dumps(result).encode())
     statuses = call.statuses if batch.status is not None else {}
-    judged = replace(call, rules=batch.rules, statuses=statuses, external_id=batch.external_id)
-    return classify(alone, judged)
+    judged = replace(call, rules=batch.rules, statuses=statuses, external_id=batch.external_id, addresses_record=True)
+    outcome = classify(alone, judged)
+    is_told = verdict(alone, batch.rules) is not None or not {str(status), f"{status // 100}xx"}.isdisjoint(statuses)
+    if isinstance(outcome, Configuration) and not is_told:
+        # The call was let in, so it is this record that is refused: it must not stop the flow for all others.
+        is_refusal = status // 100 == _REFUSAL
+        return Rejected(outcome.reason) if is_refusal else Unknown(outcome.reason)
+    return outcome

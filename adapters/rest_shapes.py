@@ -13,7 +13,8 @@ from outbox.model.connection import broken_rule
 from outbox.model.units import Seconds
 
 REFERENCE = "{reference}"
-_MAX_BATCH = 10_000
+# Each process reads this many deliveries for each call that it may make.
+_MAX_BATCH = 1000
 
 
 def checked_path(path: str) -> str:

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Sequence
+from urllib.parse import quote
 
 ID = "webhook-id"
 TIMESTAMP = "webhook-timestamp"
@@ -15,6 +16,7 @@ SIGNATURE = "webhook-signature"
 _PREFIX = "whsec_"
 _MIN_KEY_BYTES = 24
 _MAX_KEY_BYTES = 64
+_ID_SAFE = "!#$&'()*+,/:;=?@[]^`{|}<>"
 
 
 def key_of(secret: str) -> bytes:
@@ -36,15 +38,20 @@ def key_of(secret: str) -> bytes:
     return key
 
 
-def signature(keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+def message_id(key: str) -> str:
+    """Return a key as a `webhook-id`: visible ASCII without a full stop, which separates what is signed."""
+    return quote(key, safe=_ID_SAFE).replace(".", "%2E")
+
+
+def signature(keys: Sequence[bytes], webhook_id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """Return the headers that prove a try: one signature for each key, so that a receiver may know either.
 
     Args:
         keys: the newest first.
-        message_id: the same for every try.
+        webhook_id: the same for every try.
         timestamp: of this try, in seconds since 1970; receivers refuse what is older than some minutes.
         body: as it will leave.
     """
-    signed = b".".join((message_id.encode(), str(timestamp).encode(), body))
+    signed = b".".join((webhook_id.encode(), str(timestamp).encode(), body))
     values = [base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode() for key in keys]
     return {TIMESTAMP: str(timestamp), SIGNATURE: " ".join(f"v1,{value}" for value in values)}

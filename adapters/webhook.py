@@ -12,7 +12,7 @@ from adapters.http_target import HttpTarget, overlaid
 from adapters.json_text import MISSING, dig, encode
 from adapters.retry_after import retry_after_seconds
 from adapters.settings_parts import secret_values
-from adapters.standard_webhooks import ID, signature
+from adapters.standard_webhooks import ID, message_id, signature
 from adapters.webhook_settings import WebhookSettings
 from outbox.model.adapter import Capabilities, Delivery, Request
 from outbox.model.connection import Connection
@@ -72,7 +72,7 @@ class WebhookAdapter:
         headers = overlaid({"Content-Type": "application/json"}, self._settings.headers)
         # Not the message's id alone: two flows may tell one receiver of the same event, and a request that was changed
         # after it was refused must not be taken for the refused one.
-        headers[ID] = delivery.idempotency_key
+        headers[ID] = message_id(delivery.idempotency_key)
         return Request("POST", self._url, self._body(delivery), headers)
 
     async def send(self, requests: Sequence[Request], *, traceparent: str | None) -> Sequence[Receipt]:

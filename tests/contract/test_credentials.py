@@ -103,6 +103,20 @@ async def test_a_fresh_token_that_is_refused_is_for_a_person() -> None:
     assert outcome == Configuration("POST /deals: credentials refused (401)")
 
 
+async def test_a_refusal_that_repeats_the_token_does_not_get_it_into_a_reason() -> None:
+    async def serve(request: web.Request) -> web.Response:
+        if request.path == PATH:
+            return web.json_response({"access_token": "token-of-ours"})
+        return web.json_response({"message": f"bad {request.headers['Authorization']}"}, status=401)
+
+    async with target(serve) as url:
+        login = {"oauth2": {"token_url": url + PATH, "client_id": "a", "client_secret": SECRET}, "bearer": None}
+        async with adapter_for(url, connection=login, statuses={401: "credentials_expired"}) as adapter:
+            outcome = await outcome_of(adapter)
+
+    assert outcome == CredentialsExpired("POST /deals: answered 401: bad Bearer ***")
+
+
 async def test_a_token_is_fetched_anew_before_it_ends() -> None:
     async with site() as place, adapter_for(place.url, connection=place.oauth2()) as adapter:
         place.expires_in = 0

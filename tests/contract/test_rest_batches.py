@@ -247,3 +247,14 @@ async def test_a_result_may_ask_to_be_tried_again() -> None:
         assert {type(outcome) for outcome in await outcomes(adapter, "a", "b")} == {Retry}
 
     assert len(place.bodies) == 1
+
+
+async def test_a_record_that_is_refused_stops_nobody_else_unless_a_rule_says_so() -> None:
+    def answer(records: list[dict[str, object]]) -> web.Response:
+        return web.json_response({"results": [_result(record, int(str(record["ref"]))) for record in records]})
+
+    async with batches(answer, BY_REFERENCE) as (_, adapter):
+        assert [type(one) for one in await outcomes(adapter, "403", "404", "307")] == [Rejected, Rejected, Unknown]
+    rules = [{"status": 403, "outcome": "configuration"}]
+    async with batches(answer, BY_REFERENCE | {"rules": rules}) as (_, adapter):
+        assert [type(one) for one in await outcomes(adapter, "403", "404")] == [Configuration, Rejected]

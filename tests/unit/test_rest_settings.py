@@ -179,7 +179,7 @@ def test_everything_that_is_wrong_in_a_file_is_told_at_once_with_its_place(tmp_p
             "11:9 api_version.header='X Version': must match the pattern ^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
             f"14:57 operations.'order.*'.query.q='{{a': {brace}",
             f"18:15 operations.'order.*'.rules[0].outcome=dead: must be one of {words}, unknown, stale_conflict",
-            "19:19 operations.'order.*'.batch.max=1: must be a whole number between 2 and 10000",
+            "19:19 operations.'order.*'.batch.max=1: must be a whole number between 2 and 1000",
         ]
     )
 

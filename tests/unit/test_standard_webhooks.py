@@ -1,6 +1,6 @@
 import pytest
 
-from adapters.standard_webhooks import SIGNATURE, TIMESTAMP, key_of, signature
+from adapters.standard_webhooks import SIGNATURE, TIMESTAMP, key_of, message_id, signature
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PUBLISHED = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
@@ -41,3 +41,17 @@ def test_a_secret_that_receivers_would_read_differently_is_refused_and_not_quote
         key_of(secret)
 
     assert secret in ("", "whsec_") or secret not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "webhook_id"),
+    [
+        ("orders-0b5c6f6e-0000-4000-8000-000000000000", "orders-0b5c6f6e-0000-4000-8000-000000000000"),
+        ("orders-a.b", "orders-a%2Eb"),
+        ("orders-a%2Eb", "orders-a%252Eb"),
+        ("orders-a b\r\nX-Evil: 1", "orders-a%20b%0D%0AX-Evil:%201"),
+        ("orders-ü", "orders-%C3%BC"),
+    ],
+)
+def test_any_key_of_a_foreign_message_becomes_an_id_that_a_header_can_carry(key: str, webhook_id: str) -> None:
+    assert message_id(key) == webhook_id
