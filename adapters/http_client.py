@@ -29,7 +29,14 @@ class HttpClient:
     The session is made when the first request needs it, inside the loop that is running then.
     """
 
-    def __init__(self, connection: Connection, *, keeps_connections: bool, url: str | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        keeps_connections: bool,
+        url: str | None = None,
+        places: asyncio.Semaphore | None = None,
+    ) -> None:
         """Keep the limits; nothing is opened yet.
 
         Args:
@@ -38,12 +45,13 @@ class HttpClient:
                 by the target just while a request leaves, and then nobody knows whether it arrived: only for
                 targets that recognise a repeated request.
             url: the server, when it is not the target itself.
+            places: of the calls at once, when they are shared with another pool.
         """
         self._connection = connection
         self._keeps_connections = keeps_connections
         self._session: aiohttp.ClientSession | None = None
         # The library's own queue for connections would eat the request's time, and end in a doubt.
-        self._places = asyncio.Semaphore(connection.max_connections)
+        self._places = places or asyncio.Semaphore(connection.max_connections)
         self._tls = Tls(connection.tls or TlsFiles())
         self._proxy, self._proxy_headers = _proxy(connection)
         # Sockets lead to the proxy then, and what it may reach is its own business.

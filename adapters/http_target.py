@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -16,22 +17,34 @@ _UNAUTHORIZED = 401
 
 
 class HttpTarget:
-    """One connection of the settings. Requests leave once, with what belongs to the try and not to the request."""
+    """One connection of the settings: its login, its pools and its limit of calls, for all flows that use it.
 
-    def __init__(self, connection: Connection, *, keeps_connections: bool) -> None:
-        """Keep the settings; nothing is opened yet. See `HttpClient` for ``keeps_connections``."""
+    Requests leave once, with what belongs to the try and not to the request.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        """Keep the settings; nothing is opened yet."""
+        self.connection = connection
         self.base_url = connection.base_url.rstrip("/")
-        self._http = HttpClient(connection, keeps_connections=keeps_connections)
+        places = asyncio.Semaphore(connection.max_connections)
+        self._kept = HttpClient(connection, keeps_connections=True, places=places)
+        self._fresh = HttpClient(connection, keeps_connections=False, places=places)
         self._credentials = credentials_of(connection)
         self._user_agent = user_agent()
 
     async def call(
-        self, request: Request, *, traceparent: str | None = None, signature: Mapping[str, str] | None = None
+        self,
+        request: Request,
+        *,
+        is_repeatable: bool,
+        traceparent: str | None = None,
+        signature: Mapping[str, str] | None = None,
     ) -> Answer | NoAnswer:
         """Send a request, once; never raises for anything that a target or network does.
 
         Args:
             request: as it was rendered.
+            is_repeatable: a second one would do no harm, so a kept connection may carry it; see `HttpClient`.
             traceparent: of the message, left out when it is none.
             signature: headers of this try alone.
         """
@@ -44,7 +57,7 @@ class HttpTarget:
             headers["Authorization"] = login.authorization
         if traceparent is not None and is_traceparent(traceparent):
             headers[TRACEPARENT] = traceparent
-        came = await self._http.exchange(request, headers)
+        came = await (self._kept if is_repeatable else self._fresh).exchange(request, headers)
         if isinstance(came, Answer) and came.status == _UNAUTHORIZED:
             return replace(came, is_login_stale=self._credentials.refused(login))
         if isinstance(came, Answer) and came.is_success:
@@ -56,8 +69,9 @@ class HttpTarget:
         return self._credentials.secrets()
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._http.close()
+        """Close the connections; for whichever flow asks first, because a process closes all of them."""
+        await self._kept.close()
+        await self._fresh.close()
         await self._credentials.close()
 
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from pydantic import BaseModel
 
 from adapters import rest, webhook
+from adapters.http_target import HttpTarget
 from adapters.rest_settings import RestSettings
 from adapters.webhook_settings import WebhookSettings
 from outbox.model.adapter import Adapter
@@ -20,20 +21,20 @@ class AdapterKind:
     """How an adapter is configured and made.
 
     ``settings`` checks a flow's ``adapter:`` block without ``use`` and ``connection``; its ``DEFAULT_RETRY``, if it has
-    one, is the flow's ``retry:`` where that is not given. ``build`` takes an instance of it and the connection; it
-    opens nothing.
+    one, is the flow's ``retry:`` where that is not given. ``build`` takes an instance of it and the target, which
+    flows share; it opens nothing.
     """
 
     settings: type[BaseModel]
     build: Callable[..., Adapter]
 
     def create(self, settings: Mapping[str, object], connection: Connection) -> Adapter:
-        """Check raw settings and make the adapter.
+        """Check raw settings and make the adapter, with a target of its own.
 
         Raises:
             pydantic.ValidationError: the settings are wrong.
         """
-        return self.build(self.settings.model_validate(settings), connection)
+        return self.build(self.settings.model_validate(settings), HttpTarget(connection))
 
 
 ADAPTERS: Mapping[str, AdapterKind] = MappingProxyType(

@@ -16,7 +16,6 @@ from adapters.rest_render import RestRequest, rendered
 from adapters.rest_settings import Operation, RestSettings
 from adapters.rest_shapes import Batch
 from outbox.model.adapter import Capabilities, Delivery, Request
-from outbox.model.connection import Connection
 from outbox.model.errors import MappingError
 from outbox.model.outcome import (
     AlreadyApplied,
@@ -35,10 +34,10 @@ _MAX_PATH_CHARACTERS = 200
 class RestAdapter:
     """One connection to one REST target. Satisfies `outbox.model.adapter.Adapter`."""
 
-    def __init__(self, settings: RestSettings, connection: Connection) -> None:
+    def __init__(self, settings: RestSettings, target: HttpTarget) -> None:
         self._settings = settings
-        self._target = HttpTarget(connection, keeps_connections=settings.idempotency is not None)
-        self._base_url = self._target.base_url
+        self._target = target
+        self._base_url = target.base_url
         version = settings.api_version
         self._version = user_agent() if version is None else f"{user_agent()} api {version.name}"
 
@@ -87,15 +86,17 @@ class RestAdapter:
         request = self._operation(event_type).look_up
         if request is None:
             return Found(NotTold(Configuration(f"{event_type}: this operation has no look_up")))
+        came = await self._ask(look_up_url(self._base_url, request, reference))
         call = self._question(f"GET {request.path[:_MAX_PATH_CHARACTERS]}", reference)
-        return found(await self._ask(look_up_url(self._base_url, request, reference)), call, request, reference)
+        return found(came, call, request, reference)
 
     async def poll(self, event_type: str, job: str) -> Receipt:
         """Ask for a job as the operation's ``job`` says."""
         request, url = self._operation(event_type).job, job_url(self._base_url, job)
         if request is None or url is None:
             return Receipt(Configuration(f"{event_type}: the job's address is not one of this target"))
-        return ended(await self._ask(url), self._question("GET job", job), request)
+        came = await self._ask(url)
+        return ended(came, self._question("GET job", job), request)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -106,10 +107,12 @@ class RestAdapter:
         version = self._settings.api_version
         if version is not None and version.header is not None:
             headers[version.header] = version.name
-        return await self._target.call(Request("GET", url, b"", headers))
+        return await self._target.call(Request("GET", url, b"", headers), is_repeatable=True)
 
     async def _send(self, request: RestRequest, traceparent: str | None) -> Receipt:
-        came = await self._target.call(request, traceparent=traceparent)
+        is_repeatable = self._is_repeatable(request.operation)
+        came = await self._target.call(request, is_repeatable=is_repeatable, traceparent=traceparent)
+        # Afterwards: by now the token is known that a reason must not repeat.
         call = self._call(request)
         if isinstance(came, Answer):
             return Receipt(classify(came, call), http_status=came.status)
@@ -120,7 +123,8 @@ class RestAdapter:
     ) -> Sequence[Receipt]:
         first = requests[0]
         together = replace(first, body=body_of([request.body for request in requests], batch.records))
-        came = await self._target.call(together, traceparent=traceparent)
+        is_repeatable = self._is_repeatable(first.operation)
+        came = await self._target.call(together, is_repeatable=is_repeatable, traceparent=traceparent)
         call = self._call(first)
         if isinstance(came, NoAnswer):
             return [Receipt(classify_no_answer(came, call.label, call.secrets), came.status)] * len(requests)
@@ -162,6 +166,9 @@ class RestAdapter:
     def _secrets(self) -> tuple[str, ...]:
         return (*self._target.secrets(), *self._settings.secrets())
 
+    def _is_repeatable(self, operation: Operation) -> bool:
+        return not isinstance(self._settings.recovery_of(operation), NoRecovery | LookupThenCreate)
+
     def _operation(self, event_type: str) -> Operation:
         operations = self._settings.operations
         operation = operations.get(event_type) or operations.get(_ANY_TYPE)
@@ -177,7 +184,7 @@ class RestAdapter:
         operation = request.operation
         return Call(
             label=f"{request.method} {operation.path[:_MAX_PATH_CHARACTERS]}",
-            is_repeatable=not isinstance(self._settings.recovery_of(operation), NoRecovery | LookupThenCreate),
+            is_repeatable=self._is_repeatable(operation),
             addresses_record=path_template.has_placeholder(operation.path),
             is_job=operation.job is not None,
             external_id=operation.external_id,
@@ -188,9 +195,9 @@ class RestAdapter:
         )
 
 
-def build(settings: RestSettings, connection: Connection) -> RestAdapter:
+def build(settings: RestSettings, target: HttpTarget) -> RestAdapter:
     """Return an adapter for a flow."""
-    return RestAdapter(settings, connection)
+    return RestAdapter(settings, target)
 
 
 def _max_batch(operation: Operation) -> int:

@@ -15,7 +15,6 @@ from adapters.settings_parts import secret_values
 from adapters.standard_webhooks import ID, message_id, signature
 from adapters.webhook_settings import WebhookSettings
 from outbox.model.adapter import Capabilities, Delivery, Request
-from outbox.model.connection import Connection
 from outbox.model.errors import MappingError
 from outbox.model.outcome import (
     Applied,
@@ -39,13 +38,12 @@ _LABEL = "webhook"
 class WebhookAdapter:
     """One receiver. Satisfies `outbox.model.adapter.Adapter`."""
 
-    def __init__(self, settings: WebhookSettings, connection: Connection) -> None:
+    def __init__(self, settings: WebhookSettings, target: HttpTarget) -> None:
         self._settings = settings
         self._keys = settings.keys()
-        # A receiver that recognises a repetition may be reached over kept connections.
-        self._target = HttpTarget(connection, keeps_connections=settings.remembers is not None)
+        self._target = target
         # Without a path the address is taken as it was written: receivers tell /hook from /hook/.
-        base = connection.base_url if settings.path is None else self._target.base_url + settings.path
+        base = target.connection.base_url if settings.path is None else target.base_url + settings.path
         query = urlencode(settings.query, quote_via=quote)
         self._url = f"{base}?{query}" if query else base
 
@@ -108,10 +106,11 @@ class WebhookAdapter:
     async def _send(self, request: Request, traceparent: str | None) -> Receipt:
         # The receiver compares with its own clock; ours is kept by the machine and read for nothing else.
         signed = signature(self._keys, request.headers[ID], int(time.time()), request.body)
-        came = await self._target.call(request, traceparent=traceparent, signature=signed)
+        is_repeatable = self._settings.remembers is not None
+        came = await self._target.call(request, is_repeatable=is_repeatable, traceparent=traceparent, signature=signed)
         if not isinstance(came, Answer):
             return Receipt(classify_no_answer(came, _LABEL, self._secrets()), came.status)
-        return Receipt(classify(came, is_repeatable=self._settings.remembers is not None), came.status)
+        return Receipt(classify(came, is_repeatable=is_repeatable), came.status)
 
     def _secrets(self) -> tuple[str, ...]:
         settings = self._settings
@@ -157,6 +156,6 @@ def classify(answer: Answer, *, is_repeatable: bool) -> Outcome:
             return Unknown(reason)
 
 
-def build(settings: WebhookSettings, connection: Connection) -> WebhookAdapter:
+def build(settings: WebhookSettings, target: HttpTarget) -> WebhookAdapter:
     """Return an adapter for a flow."""
-    return WebhookAdapter(settings, connection)
+    return WebhookAdapter(settings, target)

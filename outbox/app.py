@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from aiohttp.web import RouteDef
 
+from adapters.http_target import HttpTarget
 from adapters.registry import ADAPTERS
 from outbox.admin.http import AdminServer
 from outbox.admin.payloads import PayloadEndpoint
@@ -87,6 +88,7 @@ class App:
         )
         self._listeners: list[Report] = [log, metrics]
         self._adapters: list[Adapter] = []
+        self._targets: dict[str, HttpTarget] = {}
         self.admin = AdminServer(settings.http.host, settings.http.port, metrics, _payload_routes(settings))
         services: list[Service] = []
         if roles.is_relay:
@@ -123,7 +125,7 @@ class App:
 
     def _flow(self, name: str, flow: Flow) -> list[Service]:
         settings = self._settings
-        adapter = _adapter(settings, flow)
+        adapter = _adapter(flow, self._target(flow.adapter.connection))
         self._adapters.append(adapter)
         store = InboxStore(postgres_server(settings, name=f"outbox-consume {name}"[:63]), flow.policy())
         ownership = Ownership(f"{socket.gethostname()}:{os.getpid()}")
@@ -173,6 +175,12 @@ class App:
             Service(f"dead letters {name}", dead.run),
         ]
 
+    def _target(self, connection: str) -> HttpTarget:
+        """Flows of one connection share its pool, its limit and its login."""
+        if connection not in self._targets:
+            self._targets[connection] = HttpTarget(self._settings.connections[connection])
+        return self._targets[connection]
+
     def _broker(self, name: str, flow: str | None) -> RabbitBroker:
         return RabbitBroker(
             rabbit_server(self._settings),
@@ -194,7 +202,7 @@ def check_flows(settings: Settings) -> None:
     lost = [
         f"flows.{name}.events: {event_type} has no operation in flows.{name}.adapter"
         for name, flow in settings.flows.items()
-        for adapter in [_adapter(settings, flow)]
+        for adapter in [_adapter(flow, HttpTarget(settings.connections[flow.adapter.connection]))]
         for event_type in flow.events
         if "*" not in event_type and "#" not in event_type and not adapter.supports(event_type)
     ]
@@ -209,9 +217,8 @@ def _payload_routes(settings: Settings) -> list[RouteDef]:
     return PayloadEndpoint(store, settings.http.payload_token.get_secret_value()).routes()
 
 
-def _adapter(settings: Settings, flow: Flow) -> Adapter:
-    choice = flow.adapter
-    return ADAPTERS[choice.use].build(choice.settings, settings.connections[choice.connection])
+def _adapter(flow: Flow, target: HttpTarget) -> Adapter:
+    return ADAPTERS[flow.adapter.use].build(flow.adapter.settings, target)
 
 
 def _mapping(flow: Flow) -> Mapping:

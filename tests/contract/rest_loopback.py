@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from adapters.http_target import HttpTarget
 from adapters.rest import RestAdapter, build
 from adapters.rest_settings import RestSettings
 from outbox.model.adapter import Delivery
@@ -117,7 +118,9 @@ async def adapter_for(
     operation = {"method": method, "path": path, "external_id": external_id}
     adapter = build(
         RestSettings.model_validate({"operations": {"order.confirmed": operation}} | settings),
-        Connection.model_validate({"base_url": url, "bearer": BEARER, "timeout": "5s"} | (connection or {})),
+        HttpTarget(
+            Connection.model_validate({"base_url": url, "bearer": BEARER, "timeout": "5s"} | (connection or {}))
+        ),
     )
     try:
         yield adapter

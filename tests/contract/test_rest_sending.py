@@ -172,7 +172,7 @@ async def test_a_library_that_repeats_requests_is_stopped_before_the_first_byte(
         raw_server(_answer_once_then_drop) as server,
         adapter_for(server.url, method=method, idempotency=IDEMPOTENCY) as adapter,
     ):
-        adapter._target._http._open_session()._retry_connection = True
+        adapter._target._kept._open_session()._retry_connection = True
         await sent(adapter)
         second = await sent(adapter)
 

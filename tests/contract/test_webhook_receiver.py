@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from adapters.http_target import HttpTarget
 from adapters.webhook import WebhookAdapter, build
 from adapters.webhook_settings import WebhookSettings
 from outbox.model.connection import Connection
@@ -41,7 +42,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 async def adapter_for(url: str, **settings: object) -> AsyncIterator[WebhookAdapter]:
     adapter = build(
         WebhookSettings.model_validate({"secrets": [NEW]} | settings),
-        Connection.model_validate({"base_url": url, "timeout": "5s"}),
+        HttpTarget(Connection.model_validate({"base_url": url, "timeout": "5s"})),
     )
     try:
         yield adapter

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from adapters.http_target import HttpTarget
 from adapters.registry import ADAPTERS
 from adapters.rest import RestAdapter, build
 from adapters.rest_settings import RestSettings
@@ -157,7 +158,7 @@ def test_the_registry_makes_adapters_by_name() -> None:
 
 
 def _build(settings: dict[str, object]) -> RestAdapter:
-    return build(RestSettings.model_validate({"operations": OPERATIONS} | settings), CONNECTION)
+    return build(RestSettings.model_validate({"operations": OPERATIONS} | settings), HttpTarget(CONNECTION))
 
 
 def test_everything_that_is_wrong_in_a_file_is_told_at_once_with_its_place(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from adapters.answers import Answer
+from adapters.http_target import HttpTarget
 from adapters.registry import ADAPTERS
 from adapters.webhook import WebhookAdapter, build, classify
 from adapters.webhook_settings import WebhookSettings
@@ -46,7 +47,7 @@ DELIVERY = Delivery(
 def _adapter(base_url: str = "https://partner.example.com/hook/", **settings: object) -> WebhookAdapter:
     return build(
         WebhookSettings.model_validate({"secrets": [SECRET]} | settings),
-        Connection.model_validate({"base_url": base_url}),
+        HttpTarget(Connection.model_validate({"base_url": base_url})),
     )
 
 

@@ -1,0 +1,73 @@
+"""What the flows of one connection share: its limit of calls, its connections and its login."""
+
+import asyncio
+
+from aiohttp import web
+
+from adapters.answers import Answer, NoAnswer
+from adapters.http_target import HttpTarget
+from outbox.model.adapter import Request
+from outbox.model.connection import Connection
+from tests.contract.rest_loopback import OK, Peer, raw_server, target
+
+
+async def test_all_flows_of_a_connection_together_keep_to_its_limit() -> None:
+    release = asyncio.Event()
+
+    async def session(peer: Peer) -> None:
+        await peer.read_request()
+        await release.wait()
+
+    async with raw_server(session) as server:
+        settings = Connection.model_validate({"base_url": server.url, "max_connections": 2, "timeout": "0.5s"})
+        shared = HttpTarget(settings)
+        async with asyncio.TaskGroup() as group:
+            calls = [
+                group.create_task(shared.call(Request("POST", server.url, b"{}"), is_repeatable=number % 2 == 0))
+                for number in range(6)
+            ]
+            while server.connections < 2:
+                await asyncio.to_thread(lambda: None)
+        release.set()
+        await shared.close()
+
+    # Those that waited found the places of the first two when these gave up, or were told that all were busy.
+    came = [call.result() for call in calls]
+    assert all(isinstance(one, NoAnswer) for one in came)
+    assert len(server.requests) == sum(isinstance(one, NoAnswer) and one.was_sent for one in came) < 6
+
+
+async def test_a_kept_connection_carries_only_what_may_be_repeated() -> None:
+    async def session(peer: Peer) -> None:
+        while True:
+            await peer.read_request()
+            await peer.answer(OK)
+
+    async with raw_server(session) as server:
+        shared = HttpTarget(Connection(base_url=server.url))
+        for is_repeatable, connections in ((True, 1), (True, 1), (False, 2), (True, 2), (False, 3)):
+            came = await shared.call(Request("POST", server.url, b"{}"), is_repeatable=is_repeatable)
+            assert isinstance(came, Answer)
+            assert server.connections == connections
+        await shared.close()
+
+
+async def test_flows_of_a_connection_fetch_one_token() -> None:
+    fetched = 0
+
+    async def serve(request: web.Request) -> web.Response:
+        nonlocal fetched
+        if request.path == "/token":
+            fetched += 1
+            return web.json_response({"access_token": "t", "expires_in": 60})
+        return web.json_response({})
+
+    async with target(serve) as url:
+        login = {"token_url": f"{url}/token", "client_id": "a", "client_secret": "b"}
+        shared = HttpTarget(Connection.model_validate({"base_url": url, "oauth2": login}))
+        async with asyncio.TaskGroup() as group:
+            for is_repeatable in (True, False, True, False):
+                group.create_task(shared.call(Request("POST", url, b"{}"), is_repeatable=is_repeatable))
+        await shared.close()
+
+    assert fetched == 1
