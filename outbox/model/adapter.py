@@ -46,7 +46,7 @@ class Delivery:
     idempotency_key: str
     document: Mapping[str, object]
     traceparent: str | None = None
-    payload: bytes = b""
+    payload: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ async def site() -> AsyncIterator[Site]:
 
 
 async def outcome_of(adapter: object) -> Outcome:
-    (receipt,) = await adapter.send([adapter.render(DELIVERY)], traceparent=None)  # type: ignore[attr-defined]
+    (receipt,) = await adapter.send([adapter.render(DELIVERY)], traceparent=None)
     assert SECRET not in repr(receipt)
     assert "token-" not in repr(receipt)
     return receipt.outcome

@@ -8,6 +8,8 @@ from tests.contract.http_loopback import called, client_for, failed
 from tests.contract.rest_loopback import OK, Peer, raw_server
 
 LARGE = b"x" * 30_000_000
+# Far from the deadline of the whole call, and late enough for a loaded machine.
+_SOON = 20
 
 
 async def _silent(peer: Peer) -> None:
@@ -21,8 +23,9 @@ async def _deaf(_peer: Peer) -> None:
 
 
 async def test_a_target_that_stops_reading_ends_with_the_deadline_for_sending() -> None:
-    async with raw_server(_deaf) as server, client_for(server.url, send_timeout="0.3s", timeout="20s") as client:
-        came = await failed(client, server.url, body=LARGE)
+    async with raw_server(_deaf) as server, client_for(server.url, send_timeout="0.3s", timeout="50s") as client:
+        async with asyncio.timeout(_SOON):
+            came = await failed(client, server.url, body=LARGE)
 
     assert came.was_sent
     assert came.reason.startswith("the target stopped reading: ")
@@ -31,8 +34,12 @@ async def test_a_target_that_stops_reading_ends_with_the_deadline_for_sending() 
 
 async def test_a_target_that_does_not_answer_ends_with_the_deadline_for_the_first_byte() -> None:
     for method in ("POST", "GET"):
-        async with raw_server(_silent) as server, client_for(server.url, answer_timeout="0.3s") as client:
-            came = await failed(client, server.url, method=method)
+        async with (
+            raw_server(_silent) as server,
+            client_for(server.url, answer_timeout="0.3s", timeout="50s") as client,
+        ):
+            async with asyncio.timeout(_SOON):
+                came = await failed(client, server.url, method=method)
 
         assert came.was_sent
         assert came.reason == "sent, and no answer within 0.3 s"
@@ -79,8 +86,9 @@ async def test_headers_that_trickle_for_ever_end_with_the_deadline_for_the_first
         await peer.answer(b"HTTP/1.1 200 OK\r\nX-Slow: ")
         await peer.reader.read()
 
-    async with raw_server(trickle) as server, client_for(server.url, answer_timeout="0.3s") as client:
-        came = await failed(client, server.url)
+    async with raw_server(trickle) as server, client_for(server.url, answer_timeout="0.3s", timeout="50s") as client:
+        async with asyncio.timeout(_SOON):
+            came = await failed(client, server.url)
 
     assert came.reason == "sent, and no answer within 0.3 s"
 

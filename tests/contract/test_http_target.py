@@ -1,11 +1,16 @@
 """What the flows of one connection share: its limit of calls, its connections and its login."""
 
 import asyncio
+import json
+from pathlib import Path
 
 from aiohttp import web
 
 from adapters.answers import Answer, NoAnswer
 from adapters.http_target import HttpTarget
+from adapters.registry import ADAPTERS
+from outbox.app import App, Roles
+from outbox.config.load import load
 from outbox.model.adapter import Request
 from outbox.model.connection import Connection
 from tests.contract.rest_loopback import OK, Peer, raw_server, target
@@ -71,3 +76,30 @@ async def test_flows_of_a_connection_fetch_one_token() -> None:
         await shared.close()
 
     assert fetched == 1
+
+
+def test_the_flows_of_one_process_share_what_their_connection_has(tmp_path: Path) -> None:
+    flow = {
+        "description": "Orders become deals",
+        "events": ["order.confirmed"],
+        "adapter": {
+            "use": "rest",
+            "connection": "crm",
+            "operations": {"order.confirmed": {"method": "POST", "path": "/deals"}},
+        },
+    }
+    other = flow | {"adapter": flow["adapter"] | {"connection": "shop"}}
+    crm = {"base_url": "https://crm.example.com"}
+    file = tmp_path / "outbox.yaml"
+    content = {"connections": {"crm": crm, "shop": crm}, "flows": {"a": flow, "b": flow, "c": other}}
+    file.write_text(json.dumps(content), encoding="utf-8")
+    settings = load(
+        path=file,
+        environ={"OUTBOX_PG_URL": "postgresql://db/erp", "OUTBOX_AMQP_URL": "amqp://mq/"},
+        adapters={name: kind.settings for name, kind in ADAPTERS.items()},
+    )
+
+    first, second, third = (adapter._target for adapter in App(settings, Roles(is_consumer=True))._adapters)
+
+    assert first is second
+    assert first is not third
