@@ -15,7 +15,7 @@ from adapters.answers import Answer, Fault, NoAnswer
 from adapters.http_body import RequestBody, read_answer
 from adapters.http_guard import Guard
 from adapters.http_progress import Phase, Progress
-from adapters.http_reasons import SentAgain, no_answer
+from adapters.http_reasons import PROXY_AUTHENTICATION, PROXY_REFUSES, SentAgain, no_answer
 from adapters.http_tls import Tls
 from outbox.model.adapter import Request
 from outbox.model.connection import Connection, TlsFiles
@@ -89,7 +89,7 @@ class HttpClient:
         if session is not None:
             await session.close()
 
-    async def _exchange(self, request: Request, headers: Mapping[str, str], progress: Progress) -> Answer:
+    async def _exchange(self, request: Request, headers: Mapping[str, str], progress: Progress) -> Answer | NoAnswer:
         session = self._open_session()
         is_encrypted = request.url.startswith("https:")
         async with session.request(
@@ -105,6 +105,10 @@ class HttpClient:
             trace_request_ctx=progress,
         ) as response:
             progress.reading(response.status)
+            if response.status == PROXY_AUTHENTICATION and self._proxy is not None:
+                # The proxy's own answer: it has let nothing through.
+                response.close()
+                return NoAnswer(was_sent=False, reason=PROXY_REFUSES, fault=Fault.CONFIGURATION)
             body = await read_answer(response, self._connection.max_answer_bytes)
             if body is None:
                 response.close()

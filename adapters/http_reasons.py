@@ -11,7 +11,8 @@ from adapters.http_tls import TlsUnusable
 from outbox.model.connection import Connection
 from outbox.model.network import tls_problem
 
-_PROXY_AUTHENTICATION = 407
+PROXY_AUTHENTICATION = 407
+PROXY_REFUSES = "the proxy refuses our user or password (407)"
 # The alerts by which a target refuses us as a client. With TLS 1.3 they come after our first bytes have left, and
 # prove that it has read none of them.
 _CERTIFICATE_REFUSED = "client certificate"
@@ -38,7 +39,7 @@ def _why_not_sent(error: Exception, connection: Connection) -> str:
         case aiohttp.ClientConnectorError():
             return _why_not_connected(error)
         case aiohttp.ClientHttpProxyError(status=407):
-            return "the proxy refuses our user or password (407)"
+            return PROXY_REFUSES
         case aiohttp.ClientHttpProxyError():
             return f"the proxy does not lead to the target (it answered {error.status})"
         case aiohttp.InvalidURL():
@@ -100,7 +101,7 @@ def _fault(error: Exception) -> Fault:
             return Fault.CONFIGURATION
         case aiohttp.ClientSSLError() if tls_problem(error) is not None:
             return Fault.CONFIGURATION
-        case aiohttp.ClientHttpProxyError(status=status) if status == _PROXY_AUTHENTICATION:
+        case aiohttp.ClientHttpProxyError(status=status) if status == PROXY_AUTHENTICATION:
             return Fault.CONFIGURATION
         case _:
             return Fault.NETWORK

@@ -93,6 +93,17 @@ async def test_a_tunnel_that_is_refused_has_sent_nothing(status: int, fault: Fau
     assert PASSWORD not in repr(came)
 
 
+async def test_a_proxy_that_refuses_us_in_the_open_has_let_nothing_through() -> None:
+    async with (
+        proxy(refuses_with=407) as between,
+        client_for("http://crm.invalid", proxy=between.url) as client,
+    ):
+        came = await failed(client, "http://crm.invalid/deals")
+
+    assert (came.was_sent, came.fault) == (False, Fault.CONFIGURATION)
+    assert came.reason == "the proxy refuses our user or password (407)"
+
+
 async def test_a_proxy_that_is_away_is_named_without_its_password() -> None:
     async with proxy() as between:
         pass
