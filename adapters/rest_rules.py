@@ -33,7 +33,8 @@ _ANY = "*"
 # What is searched with a pattern is a stranger's.
 _MAX_SEARCHED_CHARACTERS = 10_000
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
-_NO_CONTENT = (204, 205)
+# Their bodies may be empty, and 202 promises nothing that a body could take back.
+_WITHOUT_BODY = (202, 204, 205)
 
 
 def _statuses(given: object) -> object:
@@ -103,7 +104,7 @@ def verdict(answer: Answer, rules: Sequence[Rule]) -> Verdict | None:
             continue
         if rule.path is None or (document is not MISSING and _fits(rule, document)):
             return Verdict(rule.outcome, _seconds(rule, document), _message(rule, document))
-        if document is MISSING and answer.is_success and answer.status not in _NO_CONTENT:
+        if document is MISSING and answer.is_success and answer.status not in _WITHOUT_BODY:
             return Verdict("unknown", message="the answer that rules are about cannot be read")
     return None
 

@@ -7,6 +7,7 @@ from adapters.answers import Answer
 from adapters.rest_classify import Call, classify
 from adapters.rest_rules import Rule, Verdict, verdict
 from outbox.model.outcome import (
+    Accepted,
     AlreadyApplied,
     Applied,
     Configuration,
@@ -128,6 +129,15 @@ def test_a_success_that_rules_cannot_read_may_be_a_failure(status: int, body: by
     assert outcome == Unknown(f"POST /deals: answered {status}: the answer that rules are about cannot be read")
 
 
+def test_a_rule_by_status_before_them_settles_what_rules_cannot_read() -> None:
+    call = _call(
+        {"status": 201, "outcome": "applied"},
+        {"path": "errors", "present": True, "outcome": "rejected"},
+    )
+
+    assert classify(Answer(201, {}, b""), call) == Applied()
+
+
 def test_an_answer_without_content_and_a_refusal_are_judged_by_their_status() -> None:
     call = _call(
         {"path": "errors", "present": True, "outcome": "rejected"},
@@ -135,6 +145,7 @@ def test_an_answer_without_content_and_a_refusal_are_judged_by_their_status() ->
     )
 
     assert classify(Answer(204, {}, b""), call) == Applied()
+    assert classify(Answer(202, {"location": "/jobs/1"}, b""), call) == Accepted("/jobs/1")
     assert type(classify(Answer(412, {}, b"garbage"), call)) is StaleConflict
     assert type(classify(Answer(422, {}, b"garbage"), call)) is Rejected
 
