@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from outbox.model.outcome import Applied, Configuration, CredentialsExpired, Outcome, TargetDown
-from tests.contract.rest_loopback import DELIVERY, adapter_for, target
+from tests.contract.rest_loopback import DELIVERY, Peer, adapter_for, raw_server, target
 
 SECRET = "cl1ent-s3cret"
 PATH = "/oauth2/token"
@@ -168,6 +168,18 @@ async def test_without_a_token_nothing_is_sent_and_no_message_is_to_blame(
     assert type(came) is outcome
     assert text in str(getattr(came, "reason", ""))
     assert place.calls == []
+
+
+async def test_a_token_request_whose_answer_is_lost_leaves_no_doubt_about_the_call() -> None:
+    async def hang_up(peer: Peer) -> None:
+        await peer.read_request()
+
+    async with raw_server(hang_up) as server:
+        login = {"oauth2": {"token_url": server.url, "client_id": "a", "client_secret": SECRET}, "bearer": None}
+        async with adapter_for("http://127.0.0.1:9", connection=login) as adapter:
+            outcome = await outcome_of(adapter)
+
+    assert outcome == TargetDown("POST /deals: no token: sent, and the connection was lost before the answer")
 
 
 async def test_a_token_server_that_is_away_is_asked_once_for_all_who_wait() -> None:
