@@ -147,12 +147,12 @@ class Strikes:
         rabbitmq, watch = self._rabbitmq, self._watch
         if rabbitmq is None:
             return
-        for strike in planned:
-            is_publishing = partial(watch.is_publishing, beyond=0)
-            await self._until(strike, is_publishing)
-            # Queues and bindings are younger than the broker's own write-behind; see `PrivateRabbitMQ.flush`.
+        if planned:
+            # Queues and bindings are younger than the broker's own write-behind; see `PrivateRabbitMQ.flush`. They are
+            # declared before work begins, and the flush takes long on a machine that has other work.
             await asyncio.to_thread(rabbitmq.flush)
-            await self._until(strike, is_publishing)
+        for strike in planned:
+            await self._until(strike, partial(watch.is_publishing, beyond=0))
             if self._is_work_over:
                 return
             await asyncio.to_thread(rabbitmq.kill)
