@@ -56,7 +56,11 @@ def test_a_database_that_is_not_there_needs_a_person() -> None:
 
 def test_every_state_that_our_functions_raise_is_known_and_none_besides() -> None:
     raised = {
-        state for file in SQL.rglob("*.sql") for state in re.findall(r"errcode = '(OB\d+)'", file.read_text("utf-8"))
+        state
+        for file in SQL.rglob("*.sql")
+        # A service calls those in its own database, and gets its own driver's errors.
+        if file.parent.name != "once"
+        for state in re.findall(r"errcode = '(OB\d+)'", file.read_text("utf-8"))
     }
     assert raised == set(OwnState)
 
