@@ -11,7 +11,17 @@ from outbox.model.delivery import State
 from outbox.model.errors import MappingError
 from outbox.model.inbox import Beginning, CallKind, DueDelivery, Parking
 from outbox.model.mapping import Map
-from outbox.model.recovery import Doubt, LookUp, Park, Poll, SendAgain, UpsertByReference, Wait, resume
+from outbox.model.recovery import (
+    ClientNamedCreate,
+    Doubt,
+    LookUp,
+    Park,
+    Poll,
+    SendAgain,
+    UpsertByReference,
+    Wait,
+    resume,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +43,7 @@ class Send:
             self.request_sha256,
             self.request.reference,
             self.capabilities.version,
-            may_differ=isinstance(self.capabilities.recovery, UpsertByReference),
+            may_differ=isinstance(self.capabilities.recovery, UpsertByReference | ClientNamedCreate),
             starts_anew=self.starts_anew,
         )
 

@@ -26,6 +26,7 @@ from outbox.model.outcome import (
 from outbox.model.recovery import (
     Asking,
     AsyncJob,
+    ClientNamedCreate,
     IdempotencyKey,
     LookupThenCreate,
     NoRecovery,
@@ -214,12 +215,14 @@ def test_a_job_is_asked_about_also_when_its_request_cannot_be_built_any_more() -
     assert (call.kind, call.about) == (CallKind.POLL, "/jobs/7")
 
 
-def test_an_upsert_under_the_same_reference_may_say_something_else() -> None:
+@pytest.mark.parametrize("strategy", [UpsertByReference(), ClientNamedCreate()])
+def test_where_the_reference_protects_another_request_may_go_out_under_it(strategy: RecoveryStrategy) -> None:
+    """The inbox must let it leave, too: what is decided and then refused would be decided again for ever."""
     due = replace(sent(9999), reference="R-1")
-    call = decide("f", due, Everything(), PlainAdapter(UpsertByReference(), b"changed", reference="R-1"))
+    call = decide("f", due, Everything(), PlainAdapter(strategy, b"changed", reference="R-1"))
     assert isinstance(call, Send)
     assert call.beginning().may_differ
-    renamed = decide("f", due, Everything(), PlainAdapter(UpsertByReference(), b"changed", reference="R-2"))
+    renamed = decide("f", due, Everything(), PlainAdapter(strategy, b"changed", reference="R-2"))
     assert isinstance(renamed, Parking)
 
 
