@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from outbox.inbox.call import answered, result_of
+from outbox.inbox.call import answered, not_sent, result_of
 from outbox.inbox.circuit import CircuitSession, Told, tell_circuit
 from outbox.inbox.decide import Call, decide, groups
 from outbox.inbox.lanes import LaneHolder, LaneSession, Ownership
@@ -28,6 +28,10 @@ from outbox.model.mapping import Map
 from outbox.model.outcome import Receipt
 from outbox.supervisor import Pulse, Stop
 
+# What was looked at longer ago than this part of a lease is not called any more. The process stood still meanwhile:
+# others may have its lanes and have found out that nothing was sent, and the call would come on top of theirs.
+_LEAVES_WITHIN_LEASES = 1 / 3
+_STOOD_STILL = "not sent: this process stood still between looking at the delivery and calling"
 # With this much in hand nothing more is begun until a call ends: a bound for memory when many payloads are large.
 _IN_HAND_BYTES = 64 * 1024 * 1024
 # While more is due than can be called, every so many looks takes the newest: a backlog must not hold up what is new.
@@ -155,13 +159,14 @@ class Applier:
         free = self._pace.free_calls(self._calls, self._holder.held() / self._lanes)
         if free <= 0 or sum([len(due.body) for due in self._in_hand.values()]) >= _IN_HAND_BYTES:
             return False
+        leave_by = time.monotonic() + self._settings.lease_seconds * _LEAVES_WITHIN_LEASES
         due = await self._fetch(session, free * self._adapter.max_batch())
         decisions = [decide(self._flow, one, self._mapping, self._adapter) for one in due]
         parkings = [decision for decision in decisions if isinstance(decision, Parking)]
         # What is left over stays due.
         calls = groups([decision for decision in decisions if not isinstance(decision, Parking)])[:free]
         parked = await self._park(session, parkings, due) if parkings else 0
-        begun = await self._call_all(session, group, calls) if calls else 0
+        begun = await self._call_all(session, group, calls, leave_by) if calls else 0
         # Neither: somebody else changed them since the fetch. Asking again at once would only spin.
         return parked + begun > 0
 
@@ -179,7 +184,9 @@ class Applier:
             self._is_behind = len(due) == wanted
         return due
 
-    async def _call_all(self, session: _Session, group: asyncio.TaskGroup, grouped: Sequence[Sequence[Call]]) -> int:
+    async def _call_all(
+        self, session: _Session, group: asyncio.TaskGroup, grouped: Sequence[Sequence[Call]], leave_by: float
+    ) -> int:
         beginnings = [call.beginning() for calls in grouped for call in calls]
         attempts = await session.begin(self._ownership.owner, beginnings)
         for calls in grouped:
@@ -188,7 +195,7 @@ class Applier:
                 self._in_hand.update({call.due.id: call.due for call in begun})
                 self._calls += 1
                 self._pace.began(1)
-                group.create_task(self._call(begun, attempts))
+                group.create_task(self._call(begun, attempts, leave_by))
         return len(attempts)
 
     async def _park(self, session: _Session, parkings: Sequence[Parking], due: Sequence[DueDelivery]) -> int:
@@ -200,9 +207,10 @@ class Applier:
                 self._report(Parked(self._flow, one.message_id, one.sequence, parking.state, parking.reason))
         return len(parked)
 
-    async def _call(self, calls: Sequence[Call], attempts: Mapping[int, int]) -> None:
+    async def _call(self, calls: Sequence[Call], attempts: Mapping[int, int], leave_by: float) -> None:
         started_at = time.monotonic()
-        answers = await answered(self._adapter, calls)
+        is_too_late = started_at > leave_by
+        answers = not_sent(calls, _STOOD_STILL) if is_too_late else await answered(self._adapter, calls)
         seconds = time.monotonic() - started_at
         for call, answer in zip(calls, answers, strict=True):
             attempt = attempts[call.due.id]

@@ -8,7 +8,18 @@ from outbox.inbox.decide import Ask, Call, Send
 from outbox.model.adapter import Adapter
 from outbox.model.delivery import RetryPolicy, State, settle, settle_look_up, settle_poll
 from outbox.model.inbox import CallKind, Result
-from outbox.model.outcome import Found, NotTold, Outcome, Receipt, Retry, TargetDown, Unknown, found_name, outcome_name
+from outbox.model.outcome import (
+    Found,
+    NotTold,
+    Outcome,
+    Receipt,
+    Retry,
+    TargetDown,
+    Throttled,
+    Unknown,
+    found_name,
+    outcome_name,
+)
 from outbox.model.recovery import AsyncJob
 
 Answer = Receipt | Found
@@ -31,6 +42,12 @@ async def answered(adapter: Adapter, calls: Sequence[Call]) -> Sequence[Answer]:
     except Exception as error:  # noqa: BLE001 - the one place where an attempt's outcome is decided
         # A bug in an adapter: the request may have left, so the delivery is in doubt and not lost.
         return _for_all(calls, f"the adapter failed: {type(error).__name__}")
+
+
+def not_sent(calls: Sequence[Call], reason: str) -> Sequence[Answer]:
+    """Return the answers of a group that we have not let leave: nothing is said of the target, or of the message."""
+    outcome = Throttled(reason, kind="concurrency")
+    return [Found(NotTold(outcome)) if _is_look_up(call) else Receipt(outcome) for call in calls]
 
 
 def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, jitter: float) -> Result:
@@ -75,7 +92,10 @@ def _excused(outcome: Outcome) -> Outcome:
 
 def _for_all(calls: Sequence[Call], reason: str) -> Sequence[Answer]:
     def answer(call: Call) -> Answer:
-        is_look_up = isinstance(call, Ask) and call.kind is CallKind.LOOK_UP
-        return Found(NotTold(Retry(reason))) if is_look_up else Receipt(Unknown(reason))
+        return Found(NotTold(Retry(reason))) if _is_look_up(call) else Receipt(Unknown(reason))
 
     return [answer(call) for call in calls]
+
+
+def _is_look_up(call: Call) -> bool:
+    return isinstance(call, Ask) and call.kind is CallKind.LOOK_UP
