@@ -1,0 +1,83 @@
+"""What a flow knows of the model target: a mapping and an adapter, which a person changes now and then."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from outbox.model.adapter import Capabilities, Delivery, Request
+from outbox.model.errors import MappingError
+from outbox.model.recovery import (
+    Asking,
+    AsyncJob,
+    ClientNamedCreate,
+    IdempotencyKey,
+    LookupThenCreate,
+    NoRecovery,
+    RecoveryStrategy,
+    UpsertByReference,
+)
+from tests.kit.model_target import KEY_HEADER, WINDOW_SECONDS, Nature, Style
+
+# How late a call may leave after it was stored; the margin of a key and the settle time hold it and what follows.
+MARGIN_SECONDS = 100.0
+SETTLE_SECONDS = 60.0
+LAST_EDITION = 2
+
+STRATEGIES: Mapping[Style, RecoveryStrategy] = {
+    Style.KEY: IdempotencyKey(WINDOW_SECONDS, MARGIN_SECONDS),
+    Style.KEY_CACHES_ERRORS: IdempotencyKey(WINDOW_SECONDS, MARGIN_SECONDS, caches_errors=True),
+    Style.KEY_THEN_LOOK_UP: IdempotencyKey(WINDOW_SECONDS, MARGIN_SECONDS),
+    Style.UPSERT: UpsertByReference(),
+    Style.NAMED_CREATE: ClientNamedCreate(),
+    Style.LOOK_UP: LookupThenCreate(),
+    Style.JOB: AsyncJob(WINDOW_SECONDS, MARGIN_SECONDS, poll_seconds=0.0),
+    Style.NONE: NoRecovery(),
+}
+CAN_BE_ASKED = frozenset({Style.KEY_THEN_LOOK_UP, Style.LOOK_UP})
+
+
+@dataclass
+class ModelMapping:
+    """Two editions make different requests of the same event; the last one cannot map some of them any more."""
+
+    edition: int = 0
+
+    def apply(self, payload: bytes) -> Mapping[str, object]:
+        document: dict[str, object] = json.loads(payload)
+        is_unmappable = document["nature"] == Nature.UNMAPPABLE
+        if is_unmappable or (document["nature"] == Nature.LATER_UNMAPPABLE and self.edition == LAST_EDITION):
+            raise MappingError("nature", "cannot be mapped")
+        return document | {"edition": self.edition}
+
+
+@dataclass(frozen=True)
+class ModelAdapter:
+    """The part of an adapter that decides; calls go to the target directly."""
+
+    style: Style
+
+    def supports(self, event_type: str) -> bool:  # noqa: ARG002 - there is one type
+        return True
+
+    def capabilities(self, event_type: str) -> Capabilities:  # noqa: ARG002 - there is one type
+        asking = Asking(SETTLE_SECONDS) if self.style in CAN_BE_ASKED else None
+        return Capabilities(STRATEGIES[self.style], "model", asking)
+
+    def max_batch(self) -> int:
+        return 1
+
+    def render(self, delivery: Delivery) -> Request:
+        body = delivery.document | {
+            "message_id": delivery.message_id,
+            "key": delivery.key,
+            "sequence": delivery.sequence,
+        }
+        return Request(
+            "POST",
+            "/",
+            json.dumps(body).encode(),
+            {KEY_HEADER: delivery.idempotency_key},
+            reference=None if self.style in {Style.KEY, Style.JOB, Style.NONE} else delivery.message_id,
+        )
