@@ -113,7 +113,7 @@ class StylesApi:
             case OtherBody():
                 return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "this key or name was used with another body")
             case _:
-                return problem(HTTPStatus.CONFLICT, "a request for this record is in progress")
+                return problem(HTTPStatus.LOCKED, "a request for this record is in progress")
 
 
 def _created(line: LedgerLine) -> web.Response:
