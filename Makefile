@@ -27,7 +27,9 @@ bench: ## measure it beside a C client, the usual SKIP LOCKED relay and a plain 
 test: tests-prepared ## all tests
 	@$(BIN)/python -m pytest -n 3 --dist loadgroup
 
-soak: servers ## the tests that take minutes (5 million rows, the benchmark in small)
+soak: servers ## everything struck at random (MINUTES=30 SEED=… FLOWS=…), what tests must catch, the tests that take minutes
+	@$(BIN)/python -m sandbox.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED)) $(if $(FLOWS),--flows $(FLOWS))
+	@$(BIN)/python -m sandbox.soak_mutations
 	@$(BIN)/python -m pytest -m soak
 
 test-unit: venv ## the tests that need no server
