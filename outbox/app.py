@@ -26,6 +26,7 @@ from outbox.model.lifecycle import Lifecycle, Report
 from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.payload_store import PayloadStore
 from outbox.postgres.prune import PruneStore
+from outbox.rabbitmq.dead_queue import DeadQueue
 from outbox.rabbitmq.publisher import RabbitBroker, Sending
 from outbox.rabbitmq.subscription import RabbitConsumer
 from outbox.supervisor import Service, Supervisor
@@ -168,7 +169,14 @@ class App:
             on_accepted=applier.wake,
         )
         self.admin.needs(lambda: not acceptor.is_silent, f"messages of {name} wait and none is delivered")
-        dead = DeadLetterPublisher(name, store, self._broker(f"outbox-dead {name}", name), ownership, self._report)
+        dead = DeadLetterPublisher(
+            name,
+            store,
+            self._broker(f"outbox-dead {name}", name),
+            DeadQueue(rabbit_server(settings), name),
+            ownership,
+            self._report,
+        )
         return [
             Service(f"accept {name}", acceptor.run),
             Service(f"apply {name}", applier.run),

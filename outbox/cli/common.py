@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
@@ -73,3 +74,12 @@ def usage_problem(text: str) -> NoReturn:
     """End because of how the command was called."""
     errors.print(f"[bold red]error:[/] {escape(text)}")
     raise typer.Exit(ExitCode.USAGE)
+
+
+def time_of(option: str, text: str) -> datetime:
+    """Return the time that an option was given; without an offset it is UTC."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        usage_problem(f"{option}: {text!r} is no time; write it like 2026-03-31T22:00:00Z")
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)

@@ -10,6 +10,7 @@ import typer
 from outbox.cli import (
     circuit,
     database,
+    dead,
     inspect,
     lanes,
     once,
@@ -54,6 +55,7 @@ rejected.add_to(app)
 circuit.add_to(app)
 replay.add_to(app)
 once.add_to(app)
+dead.add_to(app)
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from outbox.app import STREAM, postgres_server, rabbit_server
-from outbox.cli.common import ConfigOption, JsonOption, errors, output, run, settings_of, usage_problem
+from outbox.cli.common import ConfigOption, JsonOption, errors, output, run, settings_of, time_of, usage_problem
 from outbox.config.settings import Settings
 from outbox.model.errors import Misconfigured, Unavailable
 from outbox.model.rebase import (
@@ -123,7 +122,7 @@ def _choice(*, from_sequence: int | None, since: str | None, everything: bool, n
     if from_sequence is not None:
         chosen.append(lambda: Choice(Range.FROM, from_sequence=from_sequence))
     if since is not None:
-        chosen.append(lambda: Choice(Range.SINCE, since=_time(since)))
+        chosen.append(lambda: Choice(Range.SINCE, since=time_of("--since", since)))
     if everything:
         chosen.append(lambda: Choice(Range.ALL))
     if nothing:
@@ -131,14 +130,6 @@ def _choice(*, from_sequence: int | None, since: str | None, everything: bool, n
     if len(chosen) > 1:
         usage_problem("--from, --since, --all and --nothing exclude each other")
     return chosen[0]() if chosen else Choice()
-
-
-def _time(text: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        usage_problem(f"--since: {text!r} is no time; write it like 2026-03-31T22:00:00Z")
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 def _show(plan: RebasePlan, choice: Choice) -> None:

@@ -18,6 +18,7 @@ from outbox.inbox.arrival import arrival_of
 from outbox.inbox.room import Room
 from outbox.inbox.silence import Silence
 from outbox.model.consumer_events import ConsumerSilent, IntakePaused, IntakeResumed
+from outbox.model.dead_copies import Redriven
 from outbox.model.envelope import Message
 from outbox.model.errors import Unavailable
 from outbox.model.inbox import AcceptCounts, Arrival
@@ -120,9 +121,11 @@ class Acceptor:
                 continue
             silence.end()
             self.is_silent = False
-            counts = await session.accept([arrival_of(message) for message in messages])
+            counts = await session.accept([arrival_of(message, self._flow) for message in messages])
             self._on_accepted()
             self._report(Accepted(self._flow, counts.accepted, counts.duplicates, counts.dead))
+            if counts.redriven:
+                self._report(Redriven(self._flow, counts.redriven))
             await subscription.acknowledge_up_to(messages[-1].tag)
             if self._room.is_look_due(counts.accepted) and self._room.see(await session.waiting(self._room.most)):
                 # What is held back goes back into the queue, in order: unacknowledged messages would time out.

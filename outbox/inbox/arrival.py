@@ -8,24 +8,29 @@ import hashlib
 import orjson
 
 from outbox.model.claim import CLAIM_CHECK, parse_claim
+from outbox.model.dead_copies import copy_of
 from outbox.model.envelope import KEY, SEQUENCE, TRACEPARENT, VERSION, Message, is_traceparent
-from outbox.model.inbox import Arrival
+from outbox.model.inbox import BODY_LEFT_OUT, Arrival
 
 _MAX_ID_BYTES = 255
 _MAX_KEY_BYTES = 512
 _INT64 = 2**63
 
 
-def arrival_of(message: Message) -> Arrival:
+def arrival_of(message: Message, flow: str | None = None) -> Arrival:
     """Return the arrival for a message; what is not an envelope gets a refusal and becomes a dead letter.
 
-    A foreign message has no key in the inbox: it must not hold back the events of a key.
+    A foreign message has no key in the inbox: it must not hold back the events of a key. The copy of a dead letter of
+    this flow is known again by the id under which it was sent, whatever was left out of it.
     """
     problems = _problems(message)
     headers_json = _headers_json(message.headers)
+    copy = None if flow is None else copy_of(message.message_id, message.headers, flow)
+    if copy is not None and not _is_text(copy.message_id, _MAX_ID_BYTES):
+        copy = None
     if problems:
         return Arrival(
-            message_id=_stand_in_id(message),
+            message_id=_stand_in_id(message) if copy is None else copy.message_id,
             sequence=0,
             type=_printable(message.type or message.routing_key) or "unknown",
             version=1,
@@ -33,6 +38,7 @@ def arrival_of(message: Message) -> Arrival:
             headers_json=headers_json,
             body=message.body,
             refusal="not an envelope: " + "; ".join(problems),
+            copy=copy,
         )
     headers = message.headers
     key = headers.get(KEY)
@@ -50,6 +56,7 @@ def arrival_of(message: Message) -> Arrival:
         traceparent=traceparent if is_traceparent(traceparent) else None,
         body=message.body if claim is None else None,
         claim=None if claim is None else claim.text(),
+        copy=copy,
     )
 
 
@@ -71,6 +78,8 @@ def _problems(message: Message) -> list[str]:
         problems.append(f"header {KEY} is not a text of 1 to {_MAX_KEY_BYTES} bytes")
     if CLAIM_CHECK in headers and parse_claim(headers[CLAIM_CHECK]) is None:
         problems.append(f"header {CLAIM_CHECK} is not a sequence and an event id")
+    if BODY_LEFT_OUT in headers:
+        problems.append(f"header {BODY_LEFT_OUT} says that it has no body")
     return problems
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from outbox.model.dead_copies import Copy
 from outbox.model.delivery import Settlement, State
 
 # On a dead letter's copy, when the broker would not take its body.
@@ -16,7 +17,8 @@ BODY_LEFT_OUT = "x-outbox-body-left-out-bytes"
 class Arrival:
     """A message as it enters the inbox. With a ``refusal`` it is dead on arrival, for the reason given.
 
-    Without a ``body`` its payload is in the outbox, where the ``claim`` says.
+    Without a ``body`` its payload is in the outbox, where the ``claim`` says. With a ``copy`` it is that of a dead
+    letter, which somebody moved back to the flow's queue.
     """
 
     message_id: str
@@ -29,6 +31,7 @@ class Arrival:
     traceparent: str | None = None
     refusal: str | None = None
     claim: str | None = None
+    copy: Copy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class AcceptCounts:
     accepted: int
     duplicates: int
     dead: int
+    redriven: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,7 @@ class DeadLetter:
     reason_class: str
     headers: Mapping[str, object]
     body: bytes
+    deaths: int = 1
 
     def fitting(self, max_bytes: int | None) -> DeadLetter:
         """Return the copy as this broker takes it: a body that is too large is left out and stays in the inbox."""

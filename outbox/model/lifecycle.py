@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from outbox.model.consumer_events import ConsumerEvents
+from outbox.model.dead_copies import DeadEvents
 from outbox.model.flow_events import FlowEvents
 from outbox.model.guard_events import GuardEvents
 from outbox.model.lane_events import LaneEvents
@@ -268,11 +269,14 @@ class PartitionsSeen:
 
 _Services = ServiceStarted | ServiceWaiting | ServiceFailed | Draining | DrainOverrun
 _Publishing = PublishingBlocked | PublishingUnblocked | PublishingRefused
+# Defined beside what they are about.
+_Elsewhere = GuardEvents | ConsumerEvents | FlowEvents | LaneEvents | DeadEvents
 Lifecycle = (
     _Services
     | _Publishing
-    | GuardEvents
-    | ConsumerEvents
+    | _Elsewhere
+    | Parked
+    | DeadLetterPublished
     | LeadTaken
     | StandingBy
     | PagePublished
@@ -287,14 +291,10 @@ Lifecycle = (
     | PartitionChanged
     | PartitionPostponed
     | PartitionsSeen
-    | LaneEvents
     | Accepted
     | LanesChanged
     | AttemptEnded
-    | Parked
     | SettleRefused
-    | DeadLetterPublished
-    | FlowEvents
 )
 
 Report = Callable[[Lifecycle], None]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
-import orjson
-
 from outbox.model.circuit import CircuitChange, CircuitState, Sign
 from outbox.model.delivery import State
 from outbox.model.flow_policy import FlowPolicy
@@ -14,23 +12,21 @@ from outbox.model.inbox import (
     AcceptCounts,
     Arrival,
     Beginning,
-    DeadLetter,
     DueDelivery,
     HeldLanes,
     Parking,
     Result,
 )
 from outbox.postgres.connection import Connection, PostgresServer, connect
+from outbox.postgres.dead_copies import DeadCopySession
 from outbox.postgres.errors import postgres_errors
 
 
-class InboxSession:
+class InboxSession(DeadCopySession):
     """One connection for one loop of one flow."""
 
     def __init__(self, connection: Connection, server: str, flow: str, policy: FlowPolicy) -> None:
-        self._connection = connection
-        self._server = server
-        self._flow = flow
+        super().__init__(connection, server, flow)
         self._order = policy.order
         self._circuit = policy.circuit
 
@@ -44,7 +40,7 @@ class InboxSession:
         """Take a batch into the inbox. When this returns, the messages may be acknowledged."""
         with postgres_errors(self._server):
             row = await self._connection.fetchrow(
-                "select * from inbox.accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0)",
+                "select * from inbox.accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 0, $14, $15)",
                 self._flow,
                 [a.message_id for a in arrivals],
                 [a.sequence for a in arrivals],
@@ -58,10 +54,12 @@ class InboxSession:
                 [a.claim for a in arrivals],
                 self._order.on_dead == "skip",
                 self._order.on_stale,
+                [None if a.copy is None else a.copy.delivery_id for a in arrivals],
+                [None if a.copy is None else a.copy.death for a in arrivals],
             )
         if row is None:
             raise LookupError("inbox.accept returned no row")
-        return AcceptCounts(row["accepted"], row["duplicates"], row["dead"])
+        return AcceptCounts(row["accepted"], row["duplicates"], row["dead"], row["redriven"])
 
     async def has_accepted(self, within_seconds: float) -> bool:
         """Say whether any process has lately taken a new message of this flow."""
@@ -233,35 +231,6 @@ class InboxSession:
             )
             for row in rows
         ]
-
-    async def dead_letters(self, owner: str, wanted: int) -> list[DeadLetter]:
-        """Read dead deliveries whose copy is not in the dead-letter queue yet."""
-        with postgres_errors(self._server):
-            rows = await self._connection.fetch(
-                "select * from inbox.dead_letters($1, $2, $3)", self._flow, owner, wanted
-            )
-        return [
-            DeadLetter(
-                id=row["id"],
-                flow=self._flow,
-                message_id=row["message_id"],
-                sequence=row["sequence"],
-                type=row["type"],
-                version=row["version"],
-                key=row["key"],
-                attempts=row["attempts"],
-                reason=row["reason"],
-                reason_class=row["reason_class"],
-                headers=orjson.loads(row["headers"]),
-                body=row["body"],
-            )
-            for row in rows
-        ]
-
-    async def dead_letters_published(self, ids: Sequence[int]) -> None:
-        """Note that the broker has confirmed these copies."""
-        with postgres_errors(self._server):
-            await self._connection.execute("select inbox.dead_letters_published($1::bigint[])", list(ids))
 
 
 class InboxStore:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from outbox.model.claim import CLAIM_CHECK, CLAIM_CONTENT_TYPE, CLAIM_HEADERS, EVENT_CONTENT_TYPE
+from outbox.model.dead_copies import ATTEMPTS, DEATH, DELIVERY, FLOW, REASON, REASON_CLASS
 from outbox.model.envelope import (
     CLOUDEVENTS_PREFIX,
     KEY,
@@ -23,13 +24,9 @@ from outbox.model.inbox import BODY_LEFT_OUT, DeadLetter
 from outbox.rabbitmq.topology import DEAD, EVENTS, REJECTED
 from outbox.rabbitmq.wire import Outgoing, Shared, encode_fields
 
-FLOW = "x-outbox-flow"
-REASON = "x-outbox-reason"
-REASON_CLASS = "x-outbox-reason-class"
-ATTEMPTS = "x-outbox-attempts"
 # On a dead letter whose headers did not fit into a frame: how many are missing.
 HEADERS_LEFT_OUT = "x-outbox-headers-left-out"
-_ALWAYS = (FLOW, REASON, REASON_CLASS, ATTEMPTS, BODY_LEFT_OUT)
+_ALWAYS = (FLOW, REASON, REASON_CLASS, ATTEMPTS, DELIVERY, DEATH, BODY_LEFT_OUT)
 _CONTRACT = (SEQUENCE, VERSION, KEY, TRACEPARENT, TRACESTATE, *CLAIM_HEADERS)
 # What is left of a text that always stays; AMQP's smallest frame takes all of those.
 _SHORTENED_BYTES = 1000
@@ -81,6 +78,8 @@ def dead_message(letter: DeadLetter) -> Outgoing:
         REASON: letter.reason,
         REASON_CLASS: letter.reason_class,
         ATTEMPTS: letter.attempts,
+        DELIVERY: letter.id,
+        DEATH: letter.deaths,
     }
     return Outgoing(
         DEAD,

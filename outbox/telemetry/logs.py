@@ -10,7 +10,7 @@ from typing import assert_never
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
-from outbox.model import consumer_events, flow_events, guard_events, lane_events
+from outbox.model import consumer_events, dead_copies, flow_events, guard_events, lane_events
 from outbox.model import lifecycle as happened
 from outbox.model.lifecycle import Lifecycle
 
@@ -223,6 +223,12 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.warning("the target throttles", flow=flow, pause_seconds=round(seconds, 1), reason=reason)
         case flow_events.DeliveriesForgotten(deliveries):
             log.debug("deliveries forgotten", deliveries=deliveries)
+        case dead_copies.Redriven(flow, deliveries):
+            log.warning("dead letters moved back on the broker are tried again", flow=flow, deliveries=deliveries)
+        case dead_copies.CopiesRemoved(flow, removed, left, seconds):
+            log.info("copies removed", flow=flow, removed=removed, left=left, seconds=round(seconds, 3))
+        case dead_copies.CopiesStay(flow, reason):
+            log.error("copies of resolved dead letters stay in their queue", flow=flow, reason=reason)
         case _:
             assert_never(event)
 

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from outbox.model import consumer_events, flow_events, lane_events
+from outbox.model import consumer_events, dead_copies, flow_events, lane_events
 from outbox.model import lifecycle as happened
 from outbox.model.circuit import CircuitState
 from outbox.model.delivery import State
@@ -113,6 +113,14 @@ class Metrics:
         self._dead = Counter(
             "inbox_dead_letters_published", "Copies in the dead-letter queue.", ["flow"], registry=registry
         )
+        self._redriven = Counter(
+            "inbox_redriven_dead_letters", "Dead letters tried again because their copy was moved back on the broker.",
+            ["flow"], registry=registry,
+        )  # fmt: skip
+        self._removed = Counter(
+            "inbox_dead_letters_removed", "Copies of resolved dead letters taken out of their queue.", ["flow"],
+            registry=registry,
+        )  # fmt: skip
         self._waits = Counter(
             "outbox_service_waits", "How often a service could not work and was started again.", ["service"],
             registry=registry,
@@ -137,6 +145,8 @@ class Metrics:
             self._intake_paused.labels(flow)
             for circuit_state in (CircuitState.OPEN, CircuitState.CLOSED):
                 self._circuits.labels(flow, circuit_state)
+            for counter in (self._redriven, self._removed):
+                counter.labels(flow)
             for outcome in OUTCOME_NAMES:
                 self._attempts.labels(flow, outcome)
             for state in (State.APPLIED, State.RETRY, State.IN_DOUBT, State.DEAD):
@@ -203,6 +213,10 @@ class Metrics:
                 self._throttled.labels(event.flow).inc(event.pause_seconds)
             case flow_events.DeliveriesForgotten():
                 self._forgotten.inc(event.deliveries)
+            case dead_copies.Redriven():
+                self._redriven.labels(event.flow).inc(event.deliveries)
+            case dead_copies.CopiesRemoved():
+                self._removed.labels(event.flow).inc(event.removed)
             case happened.ServiceStarted():
                 self._waits.labels(event.service)
             case happened.ServiceWaiting():

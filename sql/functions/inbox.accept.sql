@@ -12,15 +12,19 @@ create or replace function inbox.accept(
     claims      text[],
     pass_dead   boolean,
     on_stale    text,
-    wanted_generation integer
+    wanted_generation integer,
+    copies_of   bigint[] default null,
+    deaths      integer[] default null
 )
-returns table (accepted integer, duplicates integer, dead integer)
+returns table (accepted integer, duplicates integer, dead integer, redriven integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    lanes integer := (select count(*) from inbox.lane l where l.flow = wanted_flow);
+    lanes   integer := (select count(*) from inbox.lane l where l.flow = wanted_flow);
+    moved   bigint[];
+    refused bigint[];
 begin
     if lanes = 0 then
         raise exception 'flow % is not registered', wanted_flow using errcode = 'OB004';
@@ -29,23 +33,48 @@ begin
     -- written as blocked just after its predecessor ended, and nobody would ever wake it.
     perform from inbox.lane l
       where l.flow = wanted_flow
-        and l.lane in (select outbox.lane_of(i.key, i.sequence, lanes)::smallint from unnest(keys, sequences) i(key, sequence))
+        and (l.lane in (select outbox.lane_of(i.key, i.sequence, lanes)::smallint
+                          from unnest(keys, sequences) i(key, sequence))
+             or l.lane in (select d.lane from inbox.delivery d where d.flow = wanted_flow and d.id = any (copies_of)))
       order by l.lane
         for update;
+
+    if exists (select from unnest(copies_of) c(id) where c.id is not null) then
+        -- The copy of a dead letter came back: somebody moved it out of the dead-letter queue. One of an earlier death
+        -- is a duplicate like any other.
+        select array_agg(distinct d.id) into moved
+          from unnest(copies_of, message_ids, deaths) i(copy_of, message_id, death)
+         cross join lateral (
+               select c.id from inbox.delivery c
+                where c.id = i.copy_of and c.flow = wanted_flow and c.message_id = i.message_id
+                  and c.state = 'dead' and c.deaths = i.death
+               offset 0
+               ) d;
+        select count(*) filter (where r.verdict = 'done'), array_agg(r.id) filter (where r.verdict <> 'done')
+          into redriven, refused
+          from inbox.resolve(wanted_flow, moved, 'redrive', 'rabbitmq', null, null, null, false, null) r;
+        -- What stays dead has lost its copy: it gets another one.
+        update inbox.delivery d set dead_published_at = null where d.id = any (refused);
+    end if;
 
     return query
     with incoming as materialized (
         select distinct on (i.message_id)
-               i.*, count(*) over (partition by i.message_id) as copies
-          from unnest(message_ids, sequences, types, versions, keys, headers, bodies, traces, refusals, claims)
+               i.*, count(*) over (partition by i.message_id) as copies,
+               coalesce((select d.id from inbox.delivery d
+                          where d.id = i.copy_of and d.flow = wanted_flow and d.message_id = i.message_id),
+                        (select d.id from inbox.delivery d
+                          where d.flow = wanted_flow and d.message_id = i.message_id
+                            and d.generation = wanted_generation)) as known_id
+          from unnest(message_ids, sequences, types, versions, keys, headers, bodies, traces, refusals, claims, copies_of)
                with ordinality i(message_id, sequence, type, version, key, headers, body, traceparent, refusal, claim,
-                                 ordinal)
+                                 copy_of, ordinal)
          order by i.message_id, i.ordinal
     ), known as (
         update inbox.delivery d
            set copies = d.copies + i.copies
           from incoming i
-         where d.flow = wanted_flow and d.message_id = i.message_id and d.generation = wanted_generation
+         where d.flow = wanted_flow and d.message_id = i.message_id and d.id = i.known_id
         returning d.message_id, i.copies
     ), compared as (
         select i.*,
@@ -66,9 +95,7 @@ begin
                                  and not d.is_passed and d.attempt > 0 and d.sequence > i.sequence)
                ) as is_stale
           from incoming i
-         where not exists (select from inbox.delivery d
-                            where d.flow = wanted_flow and d.message_id = i.message_id
-                              and d.generation = wanted_generation)
+         where i.known_id is null
     ), verdict as (
         select r.*,
                case when r.refusal is not null or r.payload is null then 'dead'
@@ -118,11 +145,12 @@ begin
     )
     select (select count(*) from inserted)::integer,
            (coalesce((select sum(k.copies) from known k), 0)
-            + coalesce((select sum(j.copies - 1) from judged j), 0))::integer,
-           (select count(*) from inserted n where n.state = 'dead')::integer;
+            + coalesce((select sum(j.copies - 1) from judged j), 0) - coalesce(redriven, 0))::integer,
+           (select count(*) from inserted n where n.state = 'dead')::integer,
+           coalesce(redriven, 0);
 end
 $$;
 comment on function inbox.accept is
-    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, or dead (refused, stale, or without a payload); known ones are counted as copies. A body that is null is copied from the outbox, where the claim (sequence/event id) says. "pass_dead": a key goes on without its dead deliveries. "on_stale": what came after a later event of its key was taken up is dead (park), skipped (skip) or judged like any other (apply). "wanted_generation": 0 for what comes from the broker, else a replay''s. Commit before the ack. Locks the lanes it touches.';
+    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, or dead (refused, stale, or without a payload); known ones are counted as copies. A body that is null is copied from the outbox, where the claim (sequence/event id) says. "pass_dead": a key goes on without its dead deliveries. "on_stale": what came after a later event of its key was taken up is dead (park), skipped (skip) or judged like any other (apply). "copies_of", "deaths": what a dead letter''s copy says of itself; when its delivery is still dead by that death it is tried again, as by inbox.resolve, and never accepted anew. "wanted_generation": 0 for what comes from the broker, else a replay''s. Commit before the ack. Locks the lanes it touches.';
 revoke all on function inbox.accept from public;
 grant execute on function inbox.accept to outbox_adapter;

@@ -1,13 +1,14 @@
 create or replace function inbox.dead_letters(wanted_flow text, me text, wanted integer)
 returns table (
     id bigint, message_id text, sequence bigint, type text, version integer, key text, attempts integer,
-    reason text, reason_class text, headers text, body bytea
+    deaths integer, reason text, reason_class text, headers text, body bytea
 )
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select d.id, d.message_id, d.sequence, d.type, d.version, d.key, d.attempt, d.reason, d.reason_class,
+    select d.id, d.message_id, d.sequence, d.type, d.version, d.key, d.attempt, d.deaths, d.reason,
+           d.reason_class,
            m.headers::text,
            -- Looked for as text: headers may hold what json operators refuse, such as a zero character.
            case when strpos(m.headers::text, '"x-outbox-claim-check":') = 0 then m.body else '' end

@@ -34,8 +34,8 @@ begin
                coalesce(circuit.state <> 'closed' or circuit.suspects <> '{}', false),
                coalesce(circuit.state <> 'closed', false)
           from (
-                select due.*, m.traceparent, m.body,
-                       sum(octet_length(m.body)::bigint)
+                select due.*, m.traceparent, coalesce(m.edited_body, m.body) as body,
+                       sum(octet_length(coalesce(m.edited_body, m.body))::bigint)
                            over (order by turn * extract(epoch from due.due_at), turn * due.sequence, due.id
                                  rows between unbounded preceding and 1 preceding)
                            as bytes_before

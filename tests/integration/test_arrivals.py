@@ -83,7 +83,7 @@ class Inbox:
         async def read() -> list[DeadLetter]:
             await self._session.hold_lanes(ME, 60)
             letters = await self._session.dead_letters(ME, 1000)
-            await self._session.dead_letters_published([letter.id for letter in letters])
+            await self._session.dead_letters_published(letters)
             return letters
 
         return self._runner.run(read())

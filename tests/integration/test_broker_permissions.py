@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from outbox.model.dead_copies import Copy
 from outbox.model.envelope import Envelope, RefusedEvent
 from outbox.model.errors import AccessRefused, ExitCode, Misconfigured
 from outbox.model.guard_events import TopologyUnseen
 from outbox.model.inbox import DeadLetter
 from outbox.model.lifecycle import Lifecycle, Unrouted
 from outbox.rabbitmq.connection import RabbitServer, connect
+from outbox.rabbitmq.dead_queue import DeadQueue
 from outbox.rabbitmq.definitions import definitions
 from outbox.rabbitmq.desired import Mode, desired
 from outbox.rabbitmq.publisher import RabbitBroker
@@ -79,6 +81,14 @@ async def consumer_consumes(server: RabbitServer) -> None:
     async with dead.publisher() as publisher:
         letter = DeadLetter(1, FLOW, "m-1", 1, "order.confirmed", 1, "k", 3, "no", "rejected", {}, b"{}")
         await publisher.publish_dead([letter])
+    seen: list[Copy] = []
+
+    async def judge(copies: Sequence[Copy]) -> list[bool]:
+        seen.extend(copies)
+        return [False] * len(copies)
+
+    swept = await DeadQueue(server, FLOW).sweep(judge, lambda: True)
+    assert (swept.removed, swept.left, seen) == (0, 1, [Copy(1, 1, "m-1")])
 
 
 async def test_one_user_that_may_configure_does_everything_with_arguments(broker: Broker) -> None:

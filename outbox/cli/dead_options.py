@@ -1,0 +1,107 @@
+"""What the verbs of ``outbox dead`` are told: which deliveries, who decides, how fast."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from outbox.cli.common import time_of, usage_problem
+from outbox.model.dead_letters import LISTED, PARKED, Selection
+from outbox.model.delivery import State
+from outbox.model.units import parse_rate, parse_seconds
+
+FlowOption = Annotated[str | None, typer.Option("--flow", help="Only this flow.")]
+TypeOption = Annotated[str | None, typer.Option("--type", metavar="PATTERN", help="Only this type; * is anything.")]
+GroupOption = Annotated[str | None, typer.Option("--group", help="Only this cause; its id is in the list.")]
+KeyOption = Annotated[str | None, typer.Option("--key", help="Only this key.")]
+SinceOption = Annotated[
+    str | None,
+    typer.Option("--since", metavar="TIME", help="Parked since; ISO 8601 (else UTC), or 2h for two hours ago."),
+]
+UntilOption = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Parked before; the same.")]
+AllOption = Annotated[
+    bool, typer.Option("--all-matching", help="Everything that the filters match, instead of single ones.")
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+WhyOption = Annotated[str | None, typer.Option("--why", help="Why, for the audit in inbox.resolution.")]
+AsOption = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who decides; else who is logged in here.")]
+RateOption = Annotated[
+    str | None, typer.Option("--rate", metavar="N/s", help="Spread what is tried again: 50/s, 10/m; they come due so.")
+]
+IdsArgument = Annotated[list[str] | None, typer.Argument(metavar="ID|EVENT", help="Of deliveries, or of events.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """The filters as they were typed; relative times need the database's clock."""
+
+    flow: str | None = None
+    type: str | None = None
+    group: str | None = None
+    key: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+    def check(self) -> Filters:
+        """End with the reason when a time cannot be read."""
+        self.selection(PARKED, datetime.fromisoformat("2000-01-01T00:00:00Z"))
+        return self
+
+    def selection(self, states: Sequence[State], now: datetime) -> Selection:
+        """Return which deliveries are meant."""
+        since, until = _time("--since", self.since, now), _time("--until", self.until, now)
+        return Selection(self.flow, states, self.type, self.group, self.key, since, until)
+
+
+def states_of(wanted: Sequence[str]) -> Sequence[State]:
+    """Return the states that are to be listed; what is parked, when none is named."""
+    known = {state.value: state for state in LISTED}
+    for name in wanted:
+        if name not in known:
+            usage_problem(f"--state: {name!r} is none of {', '.join(known)}")
+    return [known[name] for name in dict.fromkeys(wanted)] or PARKED
+
+
+def rate_of(text: str | None) -> float | None:
+    """Return a rate per second."""
+    if text is None:
+        return None
+    try:
+        rate = parse_rate(text)
+    except ValueError as error:
+        usage_problem(f"--rate: {error}")
+    if not isinstance(rate, float) or rate <= 0:
+        usage_problem(f"--rate: {text!r} is no rate; write it like 50/s, 10/m or 100/h")
+    return rate
+
+
+def who_decides(name: str | None) -> str:
+    """Return who is written into the audit."""
+    if name is not None:
+        return name
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # Containers run as users that have no name.
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def _time(option: str, text: str | None, now: datetime) -> datetime | None:
+    if text is None:
+        return None
+    if text[:1].isdigit() and text[-1:].isalpha() and text[-1:] != "Z":
+        try:
+            seconds = parse_seconds(text)
+        except ValueError as error:
+            usage_problem(f"{option}: {error}")
+        return now - timedelta(seconds=seconds if isinstance(seconds, float) else 0)
+    return time_of(option, text)
