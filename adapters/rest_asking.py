@@ -84,11 +84,9 @@ def _judged(records: list[object], call: Call, request: LookUpRequest, reference
 def ended(came: Answer | NoAnswer, call: Call, request: JobRequest) -> Receipt:
     """Decide what an answer to a question about a job means."""
     if isinstance(came, NoAnswer):
-        return Receipt(_excused(classify_no_answer(came, call.label, call.secrets)), came.status)
+        return Receipt(_untold(classify_no_answer(came, call.label, call.secrets)), came.status)
     if not came.is_success:
-        outcome = classify(came, call)
-        # A refused question says nothing of the job.
-        return Receipt(Unknown(outcome.reason) if isinstance(outcome, Rejected) else _excused(outcome), came.status)
+        return Receipt(_untold(classify(came, call)), came.status)
     try:
         document = decode(came.body or b"")
     except ValueError:
@@ -107,6 +105,13 @@ def _job_outcome(status: object, document: object, call: Call, request: JobReque
     if status in request.retry:
         return Retry(f"{call.label}: the job ended as {status}")
     return Accepted()
+
+
+def _untold(outcome: Outcome) -> TargetDown | Throttled | CredentialsExpired | Configuration | Unknown:
+    """Return why a question about a job got no answer; nothing that is said of the question is said of the job."""
+    if isinstance(outcome, TargetDown | Throttled | CredentialsExpired | Configuration):
+        return outcome
+    return Unknown(str(getattr(outcome, "reason", "no usable answer")))
 
 
 def _excused(outcome: Outcome) -> TargetDown | Throttled | CredentialsExpired | Configuration | Retry:

@@ -201,8 +201,9 @@ def _server_error(answer: Answer, call: Call) -> Outcome:
     reason = _reason(answer, call)
     after_seconds = retry_after_seconds(answer.headers)
     match answer.status:
-        case 500 if call.is_repeatable:
-            return Retry(reason, after_seconds)
+        case 500:
+            # Many targets fail behind the effect, and say so in the same words.
+            return Unknown(reason, after_seconds, is_failure=True)
         case 503 if call.is_repeatable:
             return TargetDown(reason, after_seconds)
         case _:

@@ -149,11 +149,11 @@ def classify(answer: Answer, *, is_repeatable: bool) -> Outcome:
             return TargetDown(reason, after_seconds)
         case 502 | 504:
             # Gateways say this of requests that they may have delivered.
-            return Unknown(reason)
-        case _ if 400 <= status < 500 or (is_repeatable and status >= 500):  # noqa: PLR2004 - the class of statuses
+            return Unknown(reason, after_seconds)
+        case _ if 400 <= status < 500:  # noqa: PLR2004 - the class of statuses
             return Retry(reason, after_seconds)
         case _:
-            return Unknown(reason)
+            return Unknown(reason, after_seconds, is_failure=status >= 500)  # noqa: PLR2004 - the same
 
 
 def build(settings: WebhookSettings, target: HttpTarget) -> WebhookAdapter:

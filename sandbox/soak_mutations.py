@@ -81,11 +81,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         (
             Change(
                 _ACCEPT,
-                """
-         where not exists (select from inbox.delivery d
-                            where d.flow = wanted_flow and d.message_id = i.message_id
-                              and d.generation = wanted_generation)
-""",
+                "\n         where i.known_id is null\n",
                 "\n",
             ),
             Change(_UNIQUE, "    add constraint delivery_is_unique unique (flow, message_id, generation),\n", ""),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from outbox.inbox.decide import Ask, Call, Send
 from outbox.model.adapter import Adapter
 from outbox.model.delivery import RetryPolicy, State, settle, settle_look_up, settle_poll
 from outbox.model.inbox import CallKind, Result
 from outbox.model.outcome import (
+    Configuration,
+    CredentialsExpired,
     Found,
     NotTold,
     Outcome,
@@ -21,6 +24,9 @@ from outbox.model.outcome import (
     outcome_name,
 )
 from outbox.model.recovery import AsyncJob
+
+# Without a status these say that the call did not begin: no connection, no place, no token, a wrong certificate.
+_BEFORE_SENDING = (TargetDown, Throttled, CredentialsExpired, Configuration)
 
 Answer = Receipt | Found
 
@@ -56,7 +62,7 @@ def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, 
     is_unsent = False
     match call, answer:
         case Send(), Receipt(outcome):
-            is_unsent = isinstance(outcome, TargetDown) and answer.http_status is None
+            is_unsent = isinstance(outcome, _BEFORE_SENDING) and answer.http_status is None
             settlement = settle(
                 _excused(outcome) if due.is_probe else outcome,
                 attempt=attempt,
@@ -87,7 +93,13 @@ def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, 
 
 def _excused(outcome: Outcome) -> Outcome:
     """While a circuit is open the target is known to fail, so its probe's failure does not count against a message."""
-    return TargetDown(outcome.reason, outcome.after_seconds) if isinstance(outcome, Retry) else outcome
+    match outcome:
+        case Retry(reason, after_seconds):
+            return TargetDown(reason, after_seconds)
+        case Unknown():
+            return replace(outcome, is_failure=False)
+        case _:
+            return outcome
 
 
 def _for_all(calls: Sequence[Call], reason: str) -> Sequence[Answer]:

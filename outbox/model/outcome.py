@@ -87,9 +87,15 @@ class StaleConflict:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The request left and no trustworthy answer came: it may have been done."""
+    """The request left and no trustworthy answer came: it may have been done.
+
+    ``is_failure``: the target did answer, with an error of its own, so this message may be why: it counts as one of its
+    tries, and after the last of them a person decides.
+    """
 
     reason: str
+    after_seconds: float | None = None
+    is_failure: bool = False
 
 
 Outcome = (

@@ -30,6 +30,7 @@ async def _body(packed: bytes, encoding: str, *, limit: str = "2KiB") -> bytes |
         ("deflate", zlib.compress(TEXT)),
         ("identity", TEXT),
     ],
+    ids=["gzip", "GZIP", "deflate", "identity"],
 )
 async def test_a_packed_answer_is_unpacked_though_nobody_asked_for_it(encoding: str, packed: bytes) -> None:
     assert await _body(packed, encoding) == TEXT
@@ -38,6 +39,7 @@ async def test_a_packed_answer_is_unpacked_though_nobody_asked_for_it(encoding: 
 @pytest.mark.parametrize(
     ("encoding", "packed"),
     [("br", b"\x0b\x02\x80{}\x03"), ("gzip", TEXT), ("gzip", gzip.compress(TEXT)[:-20]), ("gzip, gzip", TEXT)],
+    ids=["brotli", "not packed", "cut off", "twice"],
 )
 async def test_an_answer_that_cannot_be_unpacked_counts_as_not_read(encoding: str, packed: bytes) -> None:
     assert await _body(packed, encoding) is None

@@ -17,9 +17,7 @@ pytestmark = [pytest.mark.xdist_group("private servers"), pytest.mark.timeout(40
 
 PROJECT = Path(__file__).resolve().parents[2]
 MINUTES = "0.3"
-# These have their turn when tests/unit/test_rest_doubts.py holds: until then some of their orders take effect twice.
-NOT_YET = {"job", "short-window"}
-FLOW_NAMES = [flow.name for flow in FLOWS if flow.name not in NOT_YET]
+FLOW_NAMES = [flow.name for flow in FLOWS]
 
 
 @pytest.mark.parametrize("seed", seeds(1))

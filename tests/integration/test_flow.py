@@ -61,8 +61,9 @@ async def test_a_rejected_order_is_a_dead_letter_with_its_reason_and_blocks_its_
 
 
 async def test_after_so_many_failures_of_its_own_an_order_is_a_dead_letter(integration: Integration) -> None:
+    """Where the target's own word is that an error means that nothing was done."""
     integration.crm.add_script(Script(order_ref="SO-1", fault="error_500"))
-    async with running(integration.settings()):
+    async with running(integration.settings(statuses={"500": "retry"})):
         event_id = await integration.emit("SO-1")
         row = await integration.in_state(event_id, "dead")
         (letter,) = await _dead_letters(integration, 1)
@@ -72,13 +73,32 @@ async def test_after_so_many_failures_of_its_own_an_order_is_a_dead_letter(integ
     assert integration.effects() == []
 
 
+async def test_after_so_many_errors_of_the_target_an_order_is_parked_because_one_may_have_come_behind_the_effect(
+    integration: Integration,
+) -> None:
+    integration.crm.add_script(Script(order_ref="SO-1", fault="error_500"))
+    async with running(integration.settings()):
+        event_id = await integration.emit("SO-1")
+
+        async def is_parked() -> bool:
+            row = await integration.delivery(event_id)
+            return row is not None and row["state"] == "in_doubt" and row["due_at"] is None
+
+        await until(is_parked, what="it is parked")
+        row = await integration.delivery(event_id)
+    assert row is not None
+    assert (row["attempt"], row["failures"]) == (3, 3)
+    assert "may have been applied, and the tries are used up" in row["reason"]
+    assert await integration.outcomes(event_id) == ["unknown"] * 3
+
+
 async def test_a_failure_that_passes_costs_a_try_and_nothing_else(integration: Integration) -> None:
     integration.crm.add_script(Script(order_ref="SO-1", fault="error_500", times=2))
     async with running(integration.settings()):
         first = await integration.emit("SO-1", 1)
         second = await integration.emit("SO-2", 2)
         await integration.in_state(second, "applied")
-    assert await integration.outcomes(first) == ["retry", "retry", "applied"]
+    assert await integration.outcomes(first) == ["unknown", "unknown", "applied"]
     assert integration.effects() == ["SO-1", "SO-2"]
 
 

@@ -140,7 +140,7 @@ async def _split(integration: Integration) -> None:
 
 async def test_a_poison_message_does_not_open_the_circuit_of_the_others(integration: Integration) -> None:
     integration.crm.add_script(Script(order_ref="bad-0", fault=Fault.ERROR_500))
-    async with running(integration.settings()):
+    async with running(integration.settings(statuses={"500": "retry"})):
         (bad,) = await _emit(integration, "bad", 1)
         await integration.in_state(bad, "dead")
         await _emit(integration, "A", 5)

@@ -49,6 +49,12 @@ async def test_a_page_instead_of_an_answer_is_in_doubt_until_the_target_is_right
         "lanes": 16,
         "lanes_leased": 0,
         "last_reason": REASON,
+        # One delivery alone opens nothing.
+        "circuit": "closed",
+        "circuit_reason": None,
+        "circuit_seconds": None,
+        "needs_a_person": False,
+        "throttled_seconds": flow["throttled_seconds"],
     }
     assert REASON in table.out
 

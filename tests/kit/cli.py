@@ -42,6 +42,7 @@ def one_flow(base_url: str = f"http://127.0.0.1:{REFUSED_PORT}", **connection: o
                     "idempotency": {"window": "24h"},
                 },
                 "retry": {"attempts": 3, "first": "50ms", "max": "200ms"},
+                "circuit": {"first": "20ms", "max": "100ms"},
             },
         },
     }

@@ -48,6 +48,7 @@ class Integration:
             "use": "rest",
             "connection": "crm",
             "idempotency": {"header": "Idempotency-Key", "window": window, "margin": "100ms"},
+            "statuses": sections.pop("statuses", {}),
             "operations": {"order.confirmed": {"method": "POST", "path": "/deals", "external_id": "deal.id"}},
         }
         flow = {

@@ -47,7 +47,7 @@ HTML = {"content-type": "text/html"}
         (429, Throttled, Throttled),
         *((status, Rejected, Rejected) for status in (400, 405, 406, 411, 413, 414, 415, 417, 422, 431)),
         *((status, Rejected, Rejected) for status in (402, 410, 418, 451, 499)),
-        (500, Retry, Unknown),
+        (500, Unknown, Unknown),
         (503, TargetDown, Unknown),
         *((status, Unknown, Unknown) for status in (501, 502, 504, 505, 508, 520, 522, 524, 599)),
         (101, Unknown, Unknown),

@@ -15,7 +15,6 @@ CALL = Call(label="GET job", is_repeatable=True, addresses_record=True)
 JOB = JobRequest(status="state", applied={"done"})
 
 
-@pytest.mark.xfail(strict=True, reason="the REST adapter calls a question that got no answer a job that has failed")
 @pytest.mark.parametrize(
     "came",
     [
@@ -38,7 +37,6 @@ def test_a_question_that_got_no_answer_says_nothing_of_the_job(came: Answer | No
     assert (settlement.state, settlement.starts_anew) == (State.IN_DOUBT, False)
 
 
-@pytest.mark.xfail(strict=True, reason="the REST adapter calls a 500 certainly not done where the target knows keys")
 def test_a_server_error_after_a_call_says_nothing_of_its_effect() -> None:
     """Past its window the key is forgotten, and only a doubt asks for the window."""
     settlement = settle(

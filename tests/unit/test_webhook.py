@@ -107,7 +107,7 @@ CASES: list[tuple[int, type[Outcome], type[Outcome]]] = [
     (413, Rejected, Rejected),
     (422, Retry, Retry),
     (429, Throttled, Throttled),
-    (500, Retry, Unknown),
+    (500, Unknown, Unknown),
     (502, Unknown, Unknown),
     (503, TargetDown, Unknown),
     (504, Unknown, Unknown),
@@ -124,6 +124,7 @@ def test_a_status_means_what_the_standard_says_of_it(
     outcome = classify(answer, is_repeatable=True)
     assert type(outcome) is remembering
     assert getattr(outcome, "after_seconds", 7.0) == 7.0
+    assert getattr(outcome, "is_failure", False) == (status == 500)
     assert type(classify(answer, is_repeatable=False)) is forgetful
 
 
