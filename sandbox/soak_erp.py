@@ -28,7 +28,7 @@ async def write_until(over: asyncio.Event, pg_url: str, *, keys: int, rate_per_s
                 rate_per_s=rate_per_s,
                 stop=over,
             )
-        except* (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except* (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_REST_SECONDS):
                     await over.wait()

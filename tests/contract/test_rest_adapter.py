@@ -92,7 +92,7 @@ async def test_an_invalid_traceparent_is_left_out() -> None:
         (412, {}, StaleConflict),
         (422, {}, Rejected),
         (429, {"Retry-After": "7"}, Throttled),
-        (500, {}, Retry),
+        (500, {}, Unknown),
         (502, {}, Unknown),
         (503, {}, TargetDown),
     ],

@@ -13,6 +13,7 @@ from outbox.inbox.dead import DeadLetterPublisher
 from outbox.inbox.lanes import Ownership
 from outbox.model.errors import ExitCode, Unavailable
 from outbox.postgres.inbox_store import InboxStore
+from outbox.rabbitmq.dead_queue import DeadQueue
 from outbox.rabbitmq.publisher import RabbitBroker
 from outbox.rabbitmq.topology import FlowRoute
 from outbox.supervisor import Pulse, Stop
@@ -115,7 +116,9 @@ async def test_the_copy_of_a_dead_letter_that_the_broker_finds_too_large_is_publ
         narrow.server, [FlowRoute(FLOW, ["order.#"])], source="/erp", name="test", report=lambda _: None
     )
     stop = Stop()
-    publisher = DeadLetterPublisher(FLOW, store, broker, ownership, lambda _: stop.set())
+    publisher = DeadLetterPublisher(
+        FLOW, store, broker, DeadQueue(narrow.server, FLOW), ownership, lambda _: stop.set()
+    )
 
     with pytest.raises(Unavailable, match=f"{LIMIT_BYTES} bytes at most"):
         await publisher.run(stop, Pulse())
