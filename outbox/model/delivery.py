@@ -175,20 +175,24 @@ def _settle(outcome: Outcome, *, attempt: int, failures: int, policy: RetryPolic
             return Settlement(State.RETRY, pause, reason=reason, reason_class="credentials_expired")
         case Configuration(reason):
             return Settlement(State.RETRY, policy.backoff.max_seconds, reason=reason, reason_class="configuration")
-        case Unknown(is_failure=False, reason=reason):
-            return Settlement(State.IN_DOUBT, pause, reason=reason, reason_class="unknown")
         case Unknown():
-            return _failed_in_doubt(outcome, failures=failures, policy=policy, jitter=jitter)
+            return _in_doubt(outcome, pause, failures=failures, policy=policy, jitter=jitter)
         case _:
             assert_never(outcome)
 
 
-def _failed_in_doubt(outcome: Unknown, *, failures: int, policy: RetryPolicy, jitter: float) -> Settlement:
-    if failures + 1 >= policy.attempts:
-        reason = f"may have been applied, and the tries are used up: {outcome.reason}"
-        return Settlement(State.IN_DOUBT, is_failure=True, reason=reason, reason_class="unknown")
-    delay = max(policy.backoff.delay_seconds(failures + 1, jitter), outcome.after_seconds or 0.0)
-    return Settlement(State.IN_DOUBT, delay, is_failure=True, reason=outcome.reason, reason_class="unknown")
+def _in_doubt(
+    outcome: Unknown, pause_seconds: float, *, failures: int, policy: RetryPolicy, jitter: float
+) -> Settlement:
+    reason, delay_seconds = outcome.reason, pause_seconds
+    if outcome.is_failure:
+        if failures + 1 >= policy.attempts:
+            reason = f"may have been applied, and the tries are used up: {reason}"
+            return Settlement(State.IN_DOUBT, is_failure=True, reason=reason, reason_class="unknown")
+        delay_seconds = max(policy.backoff.delay_seconds(failures + 1, jitter), outcome.after_seconds or 0.0)
+    return Settlement(
+        State.IN_DOUBT, delay_seconds, is_failure=outcome.is_failure, reason=reason, reason_class="unknown"
+    )
 
 
 def _polite(after_seconds: float | None, pause_seconds: float, backoff: Backoff) -> float:
