@@ -139,7 +139,8 @@ def classify(answer: Answer, *, is_repeatable: bool) -> Outcome:
         case 410:
             return Configuration(
                 f"{reason}: the receiver has disabled this webhook; "
-                "ask its owner, then have it enabled there or remove the flow"
+                'ask its owner; once it is enabled there, "outbox circuit close" of this flow',
+                is_final=True,
             )
         case 413:
             return Rejected(f"{reason}: the event is too large for the receiver")

@@ -11,6 +11,8 @@ import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
+from outbox.model.circuit import CircuitState
+from outbox.postgres.circuit import set_circuit
 from sandbox.crm import CrmServer
 from tests.contract.rest_loopback import target
 from tests.kit.broker import Broker
@@ -76,14 +78,21 @@ async def test_an_event_is_told_once_through_refusals_and_a_lost_answer(integrat
     assert await integration.outcomes(event_id) == ["retry", "unknown", "target_down", "applied"]
 
 
-async def test_a_receiver_that_has_disabled_the_webhook_makes_no_dead_letters(integration: Integration) -> None:
-    receiver = Receiver(statuses=[410, 410, 410, 410])
+async def test_a_receiver_that_has_disabled_the_webhook_is_left_alone_until_a_person_says_so(
+    integration: Integration,
+) -> None:
+    receiver = Receiver(statuses=[410])
     async with told(integration, receiver):
         event_id = await integration.emit("SO-1")
         row = await integration.in_state(event_id, "retry")
         assert (row["reason_class"], row["failures"]) == ("configuration", 0)
         assert "the receiver has disabled this webhook; ask its owner" in row["reason"]
-        receiver.statuses.clear()
+
+        async def is_told() -> object:
+            return await integration.database.value("select until = 'infinity' and needs_a_person from inbox.circuit")
+
+        await until(is_told, what="the circuit waits for a person")
+        await set_circuit(integration.database.server, FLOW, CircuitState.CLOSED, who="ann", why=None)
         await integration.in_state(event_id, "applied")
 
     assert list(receiver.effects) == [f"{FLOW}-{event_id}"]

@@ -133,6 +133,7 @@ def test_a_receiver_that_disabled_the_webhook_is_for_a_person() -> None:
 
     assert isinstance(outcome, Configuration)
     assert "the receiver has disabled this webhook; ask its owner" in outcome.reason
+    assert outcome.is_final
 
 
 def test_a_stale_login_is_fetched_anew() -> None:
