@@ -31,7 +31,7 @@ from sandbox.soak_watch import Figures, Watch
 _EPILOG = """\
 examples:
   python -m sandbox.soak --minutes 30 --seed 7
-  python -m sandbox.soak --minutes 5 --flows look-up,none --logs /tmp/soak
+  python -m sandbox.soak --minutes 5 --flows look-up,none --logs soak-logs
 
 Exit codes: 0 nothing lost, duplicated or out of order · 1 convicted · 2 wrong usage · 69 a server could not be started
 or reached · 70 a bug in the campaign.
