@@ -13,7 +13,7 @@ from adapters.rest_asking import ended, found, job_url, look_up_url
 from adapters.rest_batch import blames_a_record, body_of, outcomes, unsent, whole_outcome
 from adapters.rest_classify import Call, classify
 from adapters.rest_render import RestRequest, rendered
-from adapters.rest_settings import Operation, RestSettings
+from adapters.rest_settings import ANY_TYPE, Operation, RestSettings
 from adapters.rest_shapes import Batch
 from outbox.model.adapter import Capabilities, Delivery, Request
 from outbox.model.errors import MappingError
@@ -27,7 +27,6 @@ from outbox.model.outcome import (
 )
 from outbox.model.recovery import Asking, LookupThenCreate, NoRecovery
 
-_ANY_TYPE = "*"
 _MAX_PATH_CHARACTERS = 200
 
 
@@ -40,10 +39,6 @@ class RestAdapter:
         self._base_url = target.base_url
         version = settings.api_version
         self._version = user_agent() if version is None else f"{user_agent()} api {version.name}"
-
-    def supports(self, event_type: str) -> bool:
-        """Say whether an operation is configured for this event type, or one for any."""
-        return bool({event_type, _ANY_TYPE} & self._settings.operations.keys())
 
     def capabilities(self, event_type: str) -> Capabilities:
         """Return what the operation for this event type declares."""
@@ -171,7 +166,7 @@ class RestAdapter:
 
     def _operation(self, event_type: str) -> Operation:
         operations = self._settings.operations
-        operation = operations.get(event_type) or operations.get(_ANY_TYPE)
+        operation = operations.get(event_type) or operations.get(ANY_TYPE)
         if operation is None:
             existing = ", ".join(repr(name) for name in operations)
             raise MappingError(
@@ -193,11 +188,6 @@ class RestAdapter:
             secrets=self._secrets(),
             document=request.document,
         )
-
-
-def build(settings: RestSettings, target: HttpTarget) -> RestAdapter:
-    """Return an adapter for a flow."""
-    return RestAdapter(settings, target)
 
 
 def _max_batch(operation: Operation) -> int:

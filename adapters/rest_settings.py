@@ -22,6 +22,9 @@ from outbox.model.recovery import (
 )
 from outbox.model.units import Seconds
 
+# The operation of every event type that has none of its own.
+ANY_TYPE = "*"
+
 RecoveryWord = Literal["idempotency_key", "upsert", "named_create", "look_up", "job", "none"]
 
 
@@ -133,6 +136,10 @@ class RestSettings(BaseModel):
             if operation.batch is not None and self.idempotency.field is None:
                 raise ValueError(f"operations.{name}: each record of a batch needs its key: set idempotency.field")
         return self
+
+    def supports(self, event_type: str) -> bool:
+        """Say whether an operation is configured for this event type, or one for any."""
+        return bool({event_type, ANY_TYPE} & self.operations.keys())
 
     def recovery_of(self, operation: Operation) -> RecoveryStrategy:
         """Return the strategy that an operation declares."""

@@ -47,10 +47,6 @@ class WebhookAdapter:
         query = urlencode(settings.query, quote_via=quote)
         self._url = f"{base}?{query}" if query else base
 
-    def supports(self, _event_type: str) -> bool:
-        """Any event can be told."""
-        return True
-
     def capabilities(self, _event_type: str) -> Capabilities:
         """Return what the receiver promises; that it deduplicates is its promise and not the standard's."""
         remembers = self._settings.remembers
@@ -155,8 +151,3 @@ def classify(answer: Answer, *, is_repeatable: bool) -> Outcome:
             return Retry(reason, after_seconds)
         case _:
             return Unknown(reason, after_seconds, is_failure=status >= 500)  # noqa: PLR2004 - the same
-
-
-def build(settings: WebhookSettings, target: HttpTarget) -> WebhookAdapter:
-    """Return an adapter for a flow."""
-    return WebhookAdapter(settings, target)

@@ -78,6 +78,10 @@ class WebhookSettings(BaseModel):
             raise broken_rule("must be shorter than remembers, or nothing could ever be repeated", field="margin")
         return self
 
+    def supports(self, _event_type: str) -> bool:
+        """Any event can be told."""
+        return True
+
     def keys(self) -> tuple[bytes, ...]:
         """Return the keys to sign with."""
         return tuple(key_of(secret.get_secret_value()) for secret in self.secrets)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from aiohttp.web import RouteDef
 
+from adapters.build import build
 from adapters.http_target import HttpTarget
-from adapters.registry import ADAPTERS
 from outbox.admin.http import AdminServer
 from outbox.admin.payloads import PayloadEndpoint
 from outbox.app_relay import RelayPart
@@ -21,7 +21,7 @@ from outbox.inbox.dead import DeadLetterPublisher
 from outbox.inbox.lanes import Ownership
 from outbox.inbox.prune import Pruner
 from outbox.model.adapter import Adapter
-from outbox.model.errors import ExitCode, Misconfigured
+from outbox.model.errors import ExitCode
 from outbox.model.lifecycle import Lifecycle, Report
 from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.payload_store import PayloadStore
@@ -32,31 +32,8 @@ from outbox.rabbitmq.subscription import RabbitConsumer
 from outbox.supervisor import Service, Supervisor
 from outbox.telemetry.logs import LifecycleLog
 from outbox.telemetry.metrics import Metrics
-from outbox.wiring import (
-    STREAM,
-    direct_server,
-    lanes,
-    management_server,
-    postgres_server,
-    rabbit_server,
-    retention,
-    routes,
-    routes_of,
-)
-
-__all__ = [
-    "LANES_PER_FLOW",
-    "STREAM",
-    "App",
-    "Roles",
-    "check_flows",
-    "direct_server",
-    "management_server",
-    "postgres_server",
-    "rabbit_server",
-    "retention",
-    "routes",
-]
+from outbox.wiring import lanes, postgres_server
+from outbox.wiring_rabbitmq import rabbit_server, routes_of
 
 # Fixed for good when a flow is first consumed: how finely its keys can be spread over processes.
 LANES_PER_FLOW = 16
@@ -126,7 +103,7 @@ class App:
 
     def _flow(self, name: str, flow: Flow) -> list[Service]:
         settings = self._settings
-        adapter = _adapter(flow, self._target(flow.adapter.connection))
+        adapter = build(flow.adapter.settings, self._target(flow.adapter.connection))
         self._adapters.append(adapter)
         store = InboxStore(postgres_server(settings, name=f"outbox-consume {name}"[:63]), flow.policy())
         ownership = Ownership(f"{socket.gethostname()}:{os.getpid()}")
@@ -201,32 +178,11 @@ class App:
         )
 
 
-def check_flows(settings: Settings) -> None:
-    """Refuse settings under which every message of a type would become a dead letter.
-
-    Raises:
-        Misconfigured: with every flow and event type that its adapter has no operation for.
-    """
-    lost = [
-        f"flows.{name}.events: {event_type} has no operation in flows.{name}.adapter"
-        for name, flow in settings.flows.items()
-        for adapter in [_adapter(flow, HttpTarget(settings.connections[flow.adapter.connection]))]
-        for event_type in flow.events
-        if "*" not in event_type and "#" not in event_type and not adapter.supports(event_type)
-    ]
-    if lost:
-        raise Misconfigured("\n".join(lost), "add the operations, or take the events out of the flow")
-
-
 def _payload_routes(settings: Settings) -> list[RouteDef]:
     if settings.http.payload_token is None:
         return []
     store = PayloadStore(postgres_server(settings, name="outbox-payloads"))
     return PayloadEndpoint(store, settings.http.payload_token.get_secret_value()).routes()
-
-
-def _adapter(flow: Flow, target: HttpTarget) -> Adapter:
-    return ADAPTERS[flow.adapter.use].build(flow.adapter.settings, target)
 
 
 def _mapping(flow: Flow) -> Mapping:

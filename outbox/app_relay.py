@@ -18,7 +18,8 @@ from outbox.relay.loop import Relay
 from outbox.relay.partitions import PartitionKeeper
 from outbox.relay.watch import Watch, Watched, WatchSettings
 from outbox.supervisor import Service
-from outbox.wiring import STREAM, direct_server, lanes, postgres_server, rabbit_server, retention, routes_of
+from outbox.wiring import STREAM, direct_server, lanes, postgres_server, retention
+from outbox.wiring_rabbitmq import rabbit_server, routes_of
 
 # How long a lane rests here that could not be led, in looks: several times what the others need to take it.
 _REST_LOOKS, _LONGEST_REST_LOOKS = 20, 300

@@ -1,18 +1,15 @@
-"""What settings say, as the rooms below take it: where the servers are, and what is to be there."""
+"""What settings say, as the rooms below take it: where the database is, and what is to be there."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
-from outbox.config.settings import Settings
+from adapters.registry import ADAPTERS
+from outbox.config.settings import Flow, Settings
+from outbox.model.errors import Misconfigured
 from outbox.model.lanes import Lane, lanes_of
 from outbox.model.partitions import Retention
 from outbox.postgres.connection import PostgresServer
-from outbox.rabbitmq.connection import RabbitServer
-from outbox.rabbitmq.desired import FlowRoute, Mode
-from outbox.rabbitmq.management import ManagementServer
-from outbox.rabbitmq.tls import Tls
 
 STREAM = "outbox.event"
 
@@ -39,39 +36,27 @@ def direct_server(settings: Settings, *, name: str) -> PostgresServer:
     return server if url is None else replace(server, url=url.get_secret_value(), setting="postgres.direct_url")
 
 
-def rabbit_server(settings: Settings) -> RabbitServer:
-    """Return where the broker is."""
-    rabbitmq = settings.rabbitmq
-    return RabbitServer(
-        rabbitmq.url.get_secret_value(),
-        # The protocol has whole seconds; a shorter one than asked for would cut healthy connections.
-        math.ceil(rabbitmq.heartbeat),
-        rabbitmq.connect_timeout,
-        rabbitmq.confirm_timeout,
-        None if rabbitmq.tls is None else Tls(**rabbitmq.tls.model_dump()),
-        Mode(rabbitmq.topology),
-    )
-
-
-def management_server(settings: Settings) -> ManagementServer | None:
-    """Return where the management API is, if the settings say so."""
-    url = settings.rabbitmq.management_url
-    return None if url is None else ManagementServer.beside(rabbit_server(settings), url.get_secret_value())
-
-
 def retention(settings: Settings) -> Retention:
     """Return how long published events stay."""
     chosen = settings.retention
     return Retention(chosen.keep, chosen.partition_every, chosen.ahead)
 
 
-def routes(settings: Settings) -> tuple[FlowRoute, ...]:
-    """Return which events reach which flow."""
-    return tuple(FlowRoute(name, flow.events) for name, flow in settings.flows.items())
+def check_flows(settings: Settings) -> None:
+    """Refuse settings under which every message of a type would become a dead letter.
+
+    Raises:
+        Misconfigured: with every flow and event type that its adapter has no operation for.
+    """
+    lost = [
+        f"flows.{name}.events: {event_type} has no operation in flows.{name}.adapter"
+        for name, flow in settings.flows.items()
+        for event_type in flow.events
+        if "*" not in event_type and "#" not in event_type and not _has_operation(flow, event_type)
+    ]
+    if lost:
+        raise Misconfigured("\n".join(lost), "add the operations, or take the events out of the flow")
 
 
-def routes_of(settings: Settings, flow: str | None) -> tuple[FlowRoute, ...]:
-    """Return what a process sees to: everything where it declares, else what it touches itself."""
-    if Mode(settings.rabbitmq.topology) is Mode.ARGUMENTS:
-        return routes(settings)
-    return tuple(route for route in routes(settings) if route.flow == flow)
+def _has_operation(flow: Flow, event_type: str) -> bool:
+    return ADAPTERS[flow.adapter.use].supports(flow.adapter.settings, event_type)

@@ -10,12 +10,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from outbox.app import STREAM, postgres_server
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.cli.inspect import age
 from outbox.model.circuit import CircuitState
 from outbox.postgres.circuit import set_circuit
 from outbox.postgres.status import FlowStatus, read_status
+from outbox.wiring import STREAM, postgres_server
 
 _CIRCUIT = """\
 Show whether each flow's target is called. A circuit opens by itself when a target fails, and at once when every call

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from adapters.registry import ADAPTERS
-from outbox.app import check_flows
 from outbox.config.load import load
 from outbox.config.settings import Settings
 from outbox.model.errors import ExitCode, OutboxError, Unavailable
 from outbox.telemetry import logs
+from outbox.wiring import check_flows
 
 T = TypeVar("T")
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from outbox.app import direct_server, postgres_server
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.postgres.emit import Emitted, emit
 from outbox.postgres.migrate import MigrationReport, migrate
+from outbox.wiring import direct_server, postgres_server
 
 _MIGRATE = """\
 Bring the database's outbox and inbox schema to this program's version. Safe to repeat, also at the same time.

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from outbox.app import postgres_server
 from outbox.cli import dead_actions
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of, usage_problem
 from outbox.cli.dead_options import (
@@ -22,6 +21,7 @@ from outbox.cli.dead_options import (
 from outbox.cli.dead_tables import as_data, show_groups, show_list, show_story
 from outbox.model.dead_letters import ParkedDelivery, ParkedGroup, Story
 from outbox.postgres.dead_letters import dead_letter_session
+from outbox.wiring import postgres_server
 
 _DEAD = "Deliveries that wait for a person: dead letters, and calls that may have taken effect."
 _LIST = """\

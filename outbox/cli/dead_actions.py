@@ -9,7 +9,6 @@ from typing import Annotated, NoReturn
 import orjson
 import typer
 
-from outbox.app import postgres_server
 from outbox.cli.common import ConfigOption, JsonOption, settings_of, usage_problem
 from outbox.cli.dead_options import (
     AllOption,
@@ -32,6 +31,7 @@ from outbox.cli.dead_options import (
 from outbox.cli.dead_work import Asked, decide
 from outbox.model.dead_letters import PARKED, Action, Decision
 from outbox.model.delivery import State
+from outbox.wiring import postgres_server
 
 _RETRY = """\
 Try dead letters again, as if they had just come: with all their tries, and under a new idempotency key, because they

@@ -8,11 +8,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from outbox.app import STREAM, postgres_server
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.config.show import effective, effective_yaml
 from outbox.model.circuit import CircuitState
 from outbox.postgres.status import COUNT_UP_TO, FlowStatus, LaneStatus, StreamStatus, read_status
+from outbox.wiring import STREAM, postgres_server
 
 _STATUS = """\
 Show how far events are published, and where deliveries stand, per flow. Counts stop at 10000.

@@ -9,7 +9,6 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from outbox.app import STREAM, postgres_server, rabbit_server, routes
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.config.settings import Settings
 from outbox.model.lanes import MAX_LANES
@@ -17,6 +16,8 @@ from outbox.model.lanes_plan import LanesPlan, LanesSet, consequences
 from outbox.postgres.lanes import SharingProcess, lanes_session
 from outbox.postgres.status import LaneStatus, read_status
 from outbox.rabbitmq.witness import hand_over
+from outbox.wiring import STREAM, postgres_server
+from outbox.wiring_rabbitmq import rabbit_server, routes
 
 _LANES = """\
 Show the lanes of the relay: who leads each, how far it is published, and which processes share them.

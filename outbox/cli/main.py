@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from outbox.cli import (
-    circuit,
-    database,
-    dead,
-    inspect,
-    lanes,
-    once,
-    partitions,
-    processes,
-    rebase,
-    rejected,
-    replay,
-    topology,
-    unrouted,
-)
 from outbox.model.errors import ExitCode
 
 # A line break inside a paragraph would stay one, wherever the terminal wraps.
@@ -33,9 +22,51 @@ _EPILOG = (
     "Settings come from one YAML file and OUTBOX_* variables; with only OUTBOX_PG_URL and OUTBOX_AMQP_URL set, "
     '"outbox migrate" and "outbox relay" work.'
 )
+# Each verb and the module of `outbox.cli` that has it, in the order of the help.
+VERBS: Mapping[str, str] = {
+    "migrate": "database",
+    "emit": "database",
+    "run": "processes",
+    "relay": "processes",
+    "consume": "processes",
+    "status": "inspect",
+    "config": "inspect",
+    "topology": "topology",
+    "partitions": "partitions",
+    "lanes": "lanes",
+    "rebase": "rebase",
+    "unrouted": "unrouted",
+    "rejected": "rejected",
+    "circuit": "circuit",
+    "replay": "replay",
+    "once": "once",
+    "dead": "dead",
+}
+
+
+class _Verbs(TyperGroup):
+    """Loads a verb when it is called: the clients of database, broker and HTTP together take longer than most verbs."""
+
+    # The library's own types for these are private.
+    def list_commands(self, _ctx: object) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, _ctx: object, cmd_name: str) -> Any:  # noqa: ANN401
+        if cmd_name in VERBS and cmd_name not in self.commands:
+            part = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False, callback=_nothing)
+            import_module(f"outbox.cli.{VERBS[cmd_name]}").add_to(part)
+            self.commands.update(typer.main.get_group(part).commands)
+        return self.commands.get(cmd_name)
+
+
+def _nothing() -> None:
+    """Make a group of what would be a program of one verb."""
+
 
 app = typer.Typer(
     name="outbox",
+    cls=_Verbs,
+    callback=_nothing,
     help="Publishes what an application commits, and applies it to other systems exactly once, in order for its key.",
     epilog=_EPILOG,
     no_args_is_help=True,
@@ -43,19 +74,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-database.add_to(app)
-processes.add_to(app)
-inspect.add_to(app)
-topology.add_to(app)
-partitions.add_to(app)
-lanes.add_to(app)
-rebase.add_to(app)
-unrouted.add_to(app)
-rejected.add_to(app)
-circuit.add_to(app)
-replay.add_to(app)
-once.add_to(app)
-dead.add_to(app)
 
 
 def main() -> None:

@@ -10,12 +10,12 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from outbox.app import STREAM, postgres_server, retention
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.model.partitions import Partition, Retention, why_kept
 from outbox.postgres.partition_store import PartitionStore
 from outbox.relay.partitions import Taken, keep_up
 from outbox.supervisor import Stop
+from outbox.wiring import STREAM, postgres_server, retention
 
 _PARTITIONS = """\
 Show the partitions of the outbox table: which ids they hold, how large they are, and why each is still there.

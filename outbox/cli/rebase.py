@@ -10,7 +10,6 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from outbox.app import STREAM, postgres_server, rabbit_server
 from outbox.cli.common import ConfigOption, JsonOption, errors, output, run, settings_of, time_of, usage_problem
 from outbox.config.settings import Settings
 from outbox.model.errors import Misconfigured, Unavailable
@@ -26,6 +25,8 @@ from outbox.model.rebase import (
 )
 from outbox.postgres.rebase import RebaseSession, rebase_session
 from outbox.rabbitmq.witness import peek
+from outbox.wiring import STREAM, postgres_server
+from outbox.wiring_rabbitmq import rabbit_server
 
 _REBASE = """\
 Make the cursor belong to this server, after a restore, a copy, or a failover that lost transactions.

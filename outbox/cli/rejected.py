@@ -9,9 +9,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from outbox.app import postgres_server
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.postgres.rejected import RejectedGroup, read_rejected
+from outbox.wiring import postgres_server
 
 _REJECTED = "Events that cannot become messages; everything behind them was published."
 _LIST = """\

@@ -12,7 +12,6 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from outbox.app import postgres_server
 from outbox.cli.common import ConfigOption, JsonOption, errors, output, run, settings_of, usage_problem
 from outbox.config.settings import Settings
 from outbox.model.errors import ExitCode
@@ -20,6 +19,7 @@ from outbox.model.replay import Horizon, ReplayEntry, ReplayProgress, Selection,
 from outbox.postgres.connection import PostgresServer
 from outbox.postgres.replay import replay_session
 from outbox.supervisor import Stop
+from outbox.wiring import postgres_server
 
 _REPLAY = """\
 Apply events again that a flow has finished, or with --missing those that it never had. They are taken from

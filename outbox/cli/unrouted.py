@@ -10,10 +10,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from outbox.app import rabbit_server
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of, usage_problem
 from outbox.model.unrouted import ParkedType, Redriven, Survey, matches
 from outbox.rabbitmq.redrive import unrouted
+from outbox.wiring_rabbitmq import rabbit_server
 
 _UNROUTED = "Events that no queue was bound for when they were published; they wait in the queue outbox.unrouted."
 _LIST = """\

@@ -80,10 +80,6 @@ class Request:
 class Adapter(Protocol):
     """One connection to one target system, shared by all deliveries of a flow."""
 
-    def supports(self, event_type: str) -> bool:
-        """Say whether there is an operation for this event type. Asked before anything runs."""
-        ...
-
     def capabilities(self, event_type: str) -> Capabilities:
         """Return what this event type's operation can do.
 

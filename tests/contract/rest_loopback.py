@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from adapters.http_target import HttpTarget
-from adapters.rest import RestAdapter, build
+from adapters.rest import RestAdapter
 from adapters.rest_settings import RestSettings
 from outbox.model.adapter import Delivery
 from outbox.model.connection import Connection
@@ -116,7 +116,7 @@ async def adapter_for(
     **settings: object,
 ) -> AsyncIterator[RestAdapter]:
     operation = {"method": method, "path": path, "external_id": external_id}
-    adapter = build(
+    adapter = RestAdapter(
         RestSettings.model_validate({"operations": {"order.confirmed": operation}} | settings),
         HttpTarget(
             Connection.model_validate({"base_url": url, "bearer": BEARER, "timeout": "5s"} | (connection or {}))

@@ -11,7 +11,7 @@ from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from adapters.http_target import HttpTarget
-from adapters.webhook import WebhookAdapter, build
+from adapters.webhook import WebhookAdapter
 from adapters.webhook_settings import WebhookSettings
 from outbox.model.connection import Connection
 from outbox.model.outcome import Applied, Configuration, Unknown
@@ -40,7 +40,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @asynccontextmanager
 async def adapter_for(url: str, **settings: object) -> AsyncIterator[WebhookAdapter]:
-    adapter = build(
+    adapter = WebhookAdapter(
         WebhookSettings.model_validate({"secrets": [NEW]} | settings),
         HttpTarget(Connection.model_validate({"base_url": url, "timeout": "5s"})),
     )

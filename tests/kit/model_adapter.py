@@ -58,9 +58,6 @@ class ModelAdapter:
 
     style: Style
 
-    def supports(self, event_type: str) -> bool:  # noqa: ARG002 - there is one type
-        return True
-
     def capabilities(self, event_type: str) -> Capabilities:  # noqa: ARG002 - there is one type
         asking = Asking(SETTLE_SECONDS) if self.style in CAN_BE_ASKED else None
         return Capabilities(STRATEGIES[self.style], "model", asking)

@@ -47,9 +47,6 @@ class PlainAdapter:
     asking: Asking | None = None
     batch: int = 1
 
-    def supports(self, event_type: str) -> bool:
-        return event_type == "order.confirmed"
-
     def capabilities(self, event_type: str) -> Capabilities:
         assert event_type.startswith("order.")
         return Capabilities(self.strategy, "v1", self.asking, self.batch)

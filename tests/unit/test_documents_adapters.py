@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
+from adapters.build import build
 from adapters.http_target import HttpTarget
 from adapters.registry import ADAPTERS
 from adapters.rest_rules import Rule, StatusWord
@@ -49,9 +50,7 @@ def test_every_example_of_an_adapter_is_valid(number: int, tmp_path: Path) -> No
 
     assert settings.connections
     for flow in settings.flows.values():
-        ADAPTERS[flow.adapter.use].build(
-            flow.adapter.settings, HttpTarget(settings.connections[flow.adapter.connection])
-        )
+        build(flow.adapter.settings, HttpTarget(settings.connections[flow.adapter.connection]))
 
 
 def _table(heading: str, first: str) -> set[str]:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from adapters.http_target import HttpTarget
-from adapters.rest import RestAdapter, build
+from adapters.rest import RestAdapter
 from adapters.rest_settings import RestSettings
 from outbox.flow.mapping import Mapping
 from outbox.model.adapter import Delivery
@@ -153,4 +153,4 @@ def test_a_document_too_deep_to_write_is_refused() -> None:
 def _adapter(*, method: str = "POST", path: str = "/deals", **settings: object) -> RestAdapter:
     settings = {"operations": {"order.confirmed": {"method": method, "path": path}}} | settings
     connection = Connection.model_validate({"base_url": "https://crm.example.com/api/", "bearer": "t0ken"})
-    return build(RestSettings.model_validate(settings), HttpTarget(connection))
+    return RestAdapter(RestSettings.model_validate(settings), HttpTarget(connection))

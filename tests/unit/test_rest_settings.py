@@ -6,11 +6,10 @@ from pydantic import ValidationError
 
 from adapters.http_target import HttpTarget
 from adapters.registry import ADAPTERS
-from adapters.rest import RestAdapter, build
+from adapters.rest import RestAdapter
 from adapters.rest_settings import RestSettings
 from outbox.config.load import load
 from outbox.config.problems import ConfigProblems
-from outbox.model.adapter import Adapter
 from outbox.model.connection import Connection
 from outbox.model.recovery import IdempotencyKey, NoRecovery
 from tests.unit.config_cases import problems_of
@@ -151,14 +150,8 @@ def test_recovery_is_the_configured_window_or_none() -> None:
     assert _build({}).capabilities("order.confirmed").recovery == NoRecovery()
 
 
-def test_the_registry_makes_adapters_by_name() -> None:
-    adapter: Adapter = ADAPTERS["rest"].create({"operations": OPERATIONS}, CONNECTION)
-
-    assert isinstance(adapter, RestAdapter)
-
-
 def _build(settings: dict[str, object]) -> RestAdapter:
-    return build(RestSettings.model_validate({"operations": OPERATIONS} | settings), HttpTarget(CONNECTION))
+    return RestAdapter(RestSettings.model_validate({"operations": OPERATIONS} | settings), HttpTarget(CONNECTION))
 
 
 def test_everything_that_is_wrong_in_a_file_is_told_at_once_with_its_place(tmp_path: Path) -> None:

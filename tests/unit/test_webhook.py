@@ -7,7 +7,7 @@ import pytest
 from adapters.answers import Answer
 from adapters.http_target import HttpTarget
 from adapters.registry import ADAPTERS
-from adapters.webhook import WebhookAdapter, build, classify
+from adapters.webhook import WebhookAdapter, classify
 from adapters.webhook_settings import WebhookSettings
 from outbox.config.load import load
 from outbox.config.problems import ConfigProblems
@@ -45,7 +45,7 @@ DELIVERY = Delivery(
 
 
 def _adapter(base_url: str = "https://partner.example.com/hook/", **settings: object) -> WebhookAdapter:
-    return build(
+    return WebhookAdapter(
         WebhookSettings.model_validate({"secrets": [SECRET]} | settings),
         HttpTarget(Connection.model_validate({"base_url": base_url})),
     )
