@@ -15,11 +15,13 @@ _START_DEADLINE_SECONDS = 60.0
 _STOP_PATIENCE_SECONDS = 20.0
 _STATUS_LINE = 7  # of postmaster.pid, where the server writes "ready" when it takes connections
 
+# Shared memory in files of the data folder: in /dev/shm a killed server would leave it behind.
 _SETTINGS = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 max_connections = 300
 shared_buffers = 256MB
+dynamic_shared_memory_type = mmap
 wal_level = replica
 max_prepared_transactions = 10
 log_min_messages = warning

@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.kit import scratch
 from tests.kit.broker import Broker, fresh_vhost
 from tests.kit.database import Database, fresh_database
 from tests.kit.shared_servers import Addresses, SharedServers, addresses
@@ -26,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     is_worker = hasattr(config, "workerinput")
     if is_worker or config.option.collectonly or _is_unit_only(config):
         return
+    scratch.use_memory()
     servers = SharedServers()
     config.stash[_SERVERS] = servers
     servers.start()

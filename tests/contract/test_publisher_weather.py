@@ -21,6 +21,7 @@ from outbox.rabbitmq.publisher import Publisher, PublisherKind, RabbitBroker, Se
 from sandbox.private_rabbitmq import PrivateRabbitMQ
 from sandbox.tcp_proxy import Direction
 from tests.kit.broker import Broker
+from tests.kit.freezing import freeze
 from tests.kit.own_broker import own_rabbitmq, set_max_message_size
 from tests.kit.site import proxied
 from tests.kit.waiting import until
@@ -100,8 +101,8 @@ async def test_a_frozen_broker_is_an_error_in_time_and_never_a_confirm(
     happened: list[Lifecycle] = []
     assert rabbitmq.pid is not None
     async with publisher(rabbitmq.url, kind, happened) as opened:
-        os.kill(rabbitmq.pid, signal.SIGSTOP)
         try:
+            await freeze(rabbitmq.pid)
             with pytest.raises(Unavailable, match="confirm"):
                 await opened.publish(events(1, 10))
         finally:

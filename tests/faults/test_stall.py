@@ -80,7 +80,7 @@ async def test_a_lane_that_stands_still_is_an_alarm_and_begins_anew_while_the_ot
         relay = await site.start(
             "relay",
             http_port=port,
-            relay={"lanes": 2, "watch_every": "50ms", "save_every": "100ms", "stalled_after": "1s"},
+            relay={"lanes": 2, "watch_every": "50ms", "save_every": "100ms", "stalled_after": "4s"},
         )
         event_ids = await site.confirm_orders(20, keys=10)
         rows = await connection.fetch("select event_id::text from outbox.event where outbox.lane_of(key, id, 2) = 0")

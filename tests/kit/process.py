@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.changes import Changes
-from tests.kit.waiting import until
+from tests.kit.freezing import freeze
 
 COMMAND = (sys.executable, "-c", "from outbox.cli.main import main; main()")
 _KILL_SECONDS = 10.0
@@ -111,8 +111,7 @@ class Process(asyncio.SubprocessProtocol):
 
     async def freeze(self) -> None:
         """Stop it with SIGSTOP: it runs no instruction from now on, and its connections stay open."""
-        self._open().send_signal(signal.SIGSTOP)
-        await until(self._is_frozen, what=f"{self.name} is frozen")
+        await freeze(self.pid)
 
     def thaw(self) -> None:
         """Let it go on where it was."""
@@ -146,14 +145,6 @@ class Process(asyncio.SubprocessProtocol):
         except (ValueError, TypeError, KeyError):
             self.garbage.append(text)
 
-    async def _is_frozen(self) -> bool:
-        return _kernel_state(self.pid) == "T"
-
     def _open(self) -> asyncio.SubprocessTransport:
         assert self._transport is not None
         return self._transport
-
-
-def _kernel_state(pid: int) -> str:
-    # Behind the parenthesised name, see proc(5).
-    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
