@@ -110,13 +110,15 @@ async def test_an_idle_relay_and_one_whose_broker_is_away_are_no_stall(site: Sit
         "relay",
         http_port=port,
         amqp_url="amqp://guest:guest@127.0.0.1:1/",
-        relay={"watch_every": "20ms", "save_every": "100ms", "stalled_after": "300ms"},
+        relay={"watch_every": "20ms", "save_every": "100ms", "stalled_after": "2s"},
     )
     await site.confirm_orders(1)
 
-    async def has_tried_often() -> bool:
-        return len(relay.find("service waiting", service="relay")) >= 4
+    async def has_tried_for_long() -> bool:
+        seen = relay.find("stream observed", is_waiting=True)
+        tries = relay.find("service waiting", service="relay")
+        return bool(seen) and seen[-1]["oldest_age_seconds"] > 5 and len(tries) >= 4
 
-    await until(has_tried_often, what="the relay has tried the broker four times")
+    await until(has_tried_for_long, what="the relay has tried the broker for five seconds")
     assert not relay.find("events wait and nothing is published, the relay begins anew")
     assert (await answer_of(port, "/readyz"))[0] == 200
