@@ -19,6 +19,10 @@ create or replace function inbox.accept(
 returns table (accepted integer, duplicates integer, dead integer, redriven integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_nestloop = off
+set plan_cache_mode = force_generic_plan
+set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -33,9 +37,9 @@ begin
     -- written as blocked just after its predecessor ended, and nobody would ever wake it.
     perform from inbox.lane l
       where l.flow = wanted_flow
-        and (l.lane in (select outbox.lane_of(i.key, i.sequence, lanes)::smallint
-                          from unnest(keys, sequences) i(key, sequence))
-             or l.lane in (select d.lane from inbox.delivery d where d.flow = wanted_flow and d.id = any (copies_of)))
+        and (l.lane = any (array(select outbox.lane_of(i.key, i.sequence, lanes)::smallint
+                                   from unnest(keys, sequences) i(key, sequence)))
+             or l.lane = any (array(select d.lane from inbox.delivery d where d.id = any (copies_of))))
       order by l.lane
         for update;
 
@@ -74,9 +78,9 @@ begin
         update inbox.delivery d
            set copies = d.copies + i.copies
           from incoming i
-         where d.flow = wanted_flow and d.message_id = i.message_id and d.id = i.known_id
+         where d.id = any (array(select k.known_id from incoming k)) and d.id = i.known_id
         returning d.message_id, i.copies
-    ), compared as (
+    ), compared as materialized (
         select i.*,
                coalesce(i.body, outbox.payload(split_part(i.claim, '/', 1)::bigint, split_part(i.claim, '/', 2)::uuid))
                    as payload,
@@ -102,7 +106,7 @@ begin
                     when r.is_stale then case on_stale when 'skip' then 'skipped' else 'dead' end
                end as fate
           from compared r
-    ), judged as (
+    ), judged as materialized (
         select v.*,
                coalesce(v.fate = 'dead' and pass_dead, false) as is_passed,
                case when v.fate is not null then v.fate
@@ -111,16 +115,23 @@ begin
                              over (partition by v.key order by v.sequence, v.ordinal
                                    rows between unbounded preceding and 1 preceding) > 0 then 'blocked'
                     else 'ready'
-               end as state
+               end as state,
+               row_number() over (order by v.ordinal) as place
           from verdict v
     ), overtaken as (
         -- A smaller sequence came late while the bigger one was still untouched: they change places.
         update inbox.delivery d
            set state = 'blocked', due_at = null
-          from judged j
-         where j.state = 'ready' and j.key is not null
-           and d.flow = wanted_flow and d.key = j.key and d.state = 'ready' and not d.is_passed and d.attempt = 0
-           and d.sequence > j.sequence
+         where d.id = any (array(
+                   select o.id
+                     from judged j
+                    cross join lateral (
+                          select x.id from inbox.delivery x
+                           where x.flow = wanted_flow and x.key = j.key and x.state = 'ready' and not x.is_passed
+                             and x.attempt = 0 and x.sequence > j.sequence
+                          offset 0
+                          ) o
+                    where j.state = 'ready' and j.key is not null))
     ), inserted as (
         insert into inbox.delivery (flow, message_id, generation, sequence, type, version, key, lane, copies, state, is_passed,
                                     due_at, settled_at, reason, reason_class)
@@ -140,8 +151,10 @@ begin
         returning id, message_id, state
     ), stored as (
         insert into inbox.message (delivery_id, traceparent, headers, body)
-        select n.id, j.traceparent, j.headers::json, coalesce(j.payload, '')
-          from inserted n join judged j using (message_id)
+        -- Ids were drawn in the order of the rows. A join would compare each row with each.
+        select (select array_agg(n.id order by n.id) from inserted n)[j.place], j.traceparent, j.headers::json,
+               coalesce(j.payload, '')
+          from judged j
     )
     select (select count(*) from inserted)::integer,
            (coalesce((select sum(k.copies) from known k), 0)

@@ -13,14 +13,18 @@ create or replace function inbox.begin_calls(
 returns table (id bigint, attempt integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_nestloop = off
+set plan_cache_mode = force_generic_plan
+set jit = off
 as $$
 #variable_conflict use_column
 declare
-    allowed bigint[] := ids;
+    probe bigint;
 begin
     perform from inbox.lane l
       where l.flow = wanted_flow
-        and l.lane in (select d.lane from inbox.delivery d where d.id = any (ids))
+        and l.lane = any (array(select d.lane from inbox.delivery d where d.id = any (ids)))
       order by l.lane for update;
     if exists (select from inbox.circuit c where c.flow = wanted_flow and c.state <> 'closed') then
         -- One call of all processes is the probe. If its process dies, another one is sent after a minute.
@@ -30,7 +34,7 @@ begin
         if not found then
             return;
         end if;
-        allowed := ids[1:1];
+        probe := ids[1];
     end if;
     return query
         update inbox.delivery d
@@ -46,11 +50,15 @@ begin
                adapter_version = case when w.call = 'send' then w.version else d.adapter_version end
           from unnest(ids, epochs, calls, hashes, refs, versions, may_differ, start_anew)
                w(id, epoch, call, hash, reference, version, may_differ, starts_anew)
-          join inbox.lane l on l.flow = wanted_flow and l.owner = me and l.epoch = w.epoch
-                           and l.leased_until > clock_timestamp()
-         where d.id = w.id and d.id = any (allowed) and d.flow = wanted_flow and d.lane = l.lane
-           and d.state in ('ready', 'retry', 'in_doubt') and d.due_at is not null
-           and case when w.call = 'send'
+         where d.id = any (ids) and d.id = w.id and (probe is null or w.id = probe)
+           -- Conditions that no index can serve: one of what is due would be read as a whole, and that may be a backlog.
+           and case when d.flow <> wanted_flow or d.state not in ('ready', 'retry', 'in_doubt') or d.due_at is null
+                    then false
+                    when w.epoch is distinct from (select l.epoch from inbox.lane l
+                                                    where l.flow = wanted_flow and l.lane = d.lane and l.owner = me
+                                                      and l.leased_until > clock_timestamp())
+                    then false
+                    when w.call = 'send'
                     then d.request_sha256 is null or d.request_sha256 = w.hash
                          or (w.may_differ and d.reference = w.reference)
                          or (w.starts_anew and d.state = 'retry')

@@ -12,6 +12,10 @@ create or replace function inbox.park(
 returns setof bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_nestloop = off
+set plan_cache_mode = force_generic_plan
+set jit = off
 as $$
 declare
     parked bigint[];
@@ -19,7 +23,7 @@ declare
 begin
     perform from inbox.lane l
       where l.flow = wanted_flow
-        and l.lane in (select d.lane from inbox.delivery d where d.id = any (ids))
+        and l.lane = any (array(select d.lane from inbox.delivery d where d.id = any (ids)))
       order by l.lane for update;
     with changed as (
         update inbox.delivery d
@@ -29,12 +33,16 @@ begin
                is_passed = r.state = 'dead' and pass_dead
           from unnest(ids, epochs, states, delays_seconds, reasons, reason_classes)
                r(id, epoch, state, delay_seconds, reason, reason_class)
-          join inbox.lane l on l.flow = wanted_flow and l.owner = me and l.epoch = r.epoch
-                           and l.leased_until > clock_timestamp()
-         where d.id = r.id and d.flow = wanted_flow and d.lane = l.lane
-           and d.due_at is not null
-           and ((r.state = 'in_doubt' and d.state in ('in_doubt', 'retry') and d.first_sent_at is not null)
-                or (r.state = 'dead' and d.state in ('ready', 'retry') and d.first_sent_at is null))
+         where d.id = any (ids) and d.id = r.id
+           -- Conditions that no index can serve: the rows are found by their ids.
+           and case when d.flow <> wanted_flow or d.due_at is null then false
+                    when r.epoch is distinct from (select l.epoch from inbox.lane l
+                                                    where l.flow = wanted_flow and l.lane = d.lane and l.owner = me
+                                                      and l.leased_until > clock_timestamp())
+                    then false
+                    when r.state = 'in_doubt' then d.state in ('in_doubt', 'retry') and d.first_sent_at is not null
+                    when r.state = 'dead' then d.state in ('ready', 'retry') and d.first_sent_at is null
+                    else false end
         returning d.id, d.key, d.is_passed
     )
     select array_agg(c.id), array_agg(distinct c.key) filter (where c.is_passed and c.key is not null)

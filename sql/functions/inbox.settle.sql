@@ -20,6 +20,10 @@ create or replace function inbox.settle(
 returns setof bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_nestloop = off
+set plan_cache_mode = force_generic_plan
+set jit = off
 as $$
 declare
     ended bigint[];
@@ -27,18 +31,17 @@ declare
 begin
     perform from inbox.lane l
       where l.flow = wanted_flow
-        and l.lane in (select d.lane from inbox.delivery d where d.id = any (ids))
+        and l.lane = any (array(select d.lane from inbox.delivery d where d.id = any (ids)))
       order by l.lane for update;
-    with result as materialized (
-        select * from unnest(ids, epochs, calls, states, delays_seconds, are_failures, are_unsent, start_anew, outcomes,
-                             http_statuses, external_ids, jobs, reasons, reason_classes)
-               r(id, epoch, call, state, delay_seconds, is_failure, is_unsent, starts_anew, outcome, http_status,
-                 external_id, job, reason, reason_class)
-    ), judged as (
+    with judged as materialized (
         -- A first call that never left leaves nothing to be in doubt about.
         select r.*, r.starts_anew or (r.is_unsent and r.call = 'send' and r.state = 'retry'
                                       and d.first_sent_at >= d.began_at) as is_forgotten
-          from result r join inbox.delivery d on d.id = r.id
+          from unnest(ids, epochs, calls, states, delays_seconds, are_failures, are_unsent, start_anew, outcomes,
+                      http_statuses, external_ids, jobs, reasons, reason_classes)
+               r(id, epoch, call, state, delay_seconds, is_failure, is_unsent, starts_anew, outcome, http_status,
+                 external_id, job, reason, reason_class)
+          join inbox.delivery d on d.id = r.id and d.id = any (ids)
     ), settled as (
         update inbox.delivery d
            set state = r.state,
@@ -59,15 +62,17 @@ begin
                reason = r.reason,
                reason_class = r.reason_class
           from judged r
-          join inbox.lane l on l.flow = wanted_flow and l.owner = me and l.epoch = r.epoch
-         where d.id = r.id and d.flow = wanted_flow and d.lane = l.lane
-           and d.state = 'applying' and d.lane_epoch = r.epoch
-        returning d.id, d.attempt, d.began_at, d.key, d.state
+         where d.id = any (ids) and d.id = r.id
+           -- Conditions that no index can serve: the rows are found by their ids.
+           and case when d.flow <> wanted_flow or d.state <> 'applying' or d.lane_epoch <> r.epoch then false
+                    else r.epoch = (select l.epoch from inbox.lane l
+                                     where l.flow = wanted_flow and l.lane = d.lane and l.owner = me) end
+        returning d.id, d.attempt, d.began_at, d.key, d.state, r.call, r.http_status, r.outcome, r.external_id, r.reason
     ), logged as (
         insert into inbox.attempt (delivery_id, attempt, began_at, call, http_status, owner, outcome, external_id,
                                    reason)
-        select s.id, s.attempt, s.began_at, r.call, r.http_status, me, r.outcome, r.external_id, r.reason
-          from settled s join result r on r.id = s.id
+        select s.id, s.attempt, s.began_at, s.call, s.http_status, me, s.outcome, s.external_id, s.reason
+          from settled s
     )
     select array_agg(s.id),
            array_agg(distinct s.key) filter (where s.key is not null

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from outbox.model.delivery import State
 from outbox.postgres.inbox_store import InboxStore
 from tests.kit.database import Database
-from tests.kit.inbox import FLOW, HASH, LANES
-from tests.kit.work import rows_touched
+from tests.kit.inbox import FLOW, HASH, LANES, Inbox, applied, arrival
+from tests.kit.work import rows_touched, touched_by
 
 _ROWS = 40_000
 
@@ -54,3 +55,55 @@ async def test_one_poison_key_with_many_behind_it_costs_the_others_nothing(datab
             [HASH],
         )
         assert touched <= 10
+
+
+async def test_a_backlog_costs_what_is_taken_of_it_also_by_plans_that_were_made_before(database: Database) -> None:
+    table = "inbox.delivery"
+    async with InboxStore(database.server).session(FLOW) as session:
+        connection = session._connection
+        inbox = Inbox(session, database)
+        await session.register(LANES)
+        await inbox.hold()
+        # Every plan is made while there is next to nothing, and kept.
+        await inbox.accept(arrival(1, "early"), arrival(2, "early"), arrival(3, None), arrival(5, "late"))
+        await inbox.accept(arrival(1, "early"), arrival(4, "late"))
+        assert await inbox.park((await inbox.due())[0], State.DEAD)
+        assert len(await inbox.apply_all()) > 1
+        await connection.execute("alter table inbox.delivery set (autovacuum_enabled = off)")
+        await connection.execute(
+            "with due as ("
+            "insert into inbox.delivery (flow, message_id, sequence, type, version, key, lane, state, due_at)"
+            " select $1::text, 'm' || n, n, 't', 1, 'k' || n, outbox.lane_of('k' || n, n, 4), 'ready', now()"
+            " from generate_series(100, $2::int) n returning id)"
+            " insert into inbox.message (delivery_id, headers, body) select id, '{}', '{}' from due",
+            FLOW,
+            _ROWS,
+        )
+        transaction = connection.transaction()
+        await transaction.start()
+
+        due, touched = await touched_by(connection, table, inbox.due(20))
+        assert (len(due), touched <= 20 * 10) == (20, True), touched
+        newest, touched = await touched_by(connection, table, inbox.due(20, newest_first=True))
+        assert (len(newest), touched <= 20 * 10) == (20, True), touched
+        begun, touched = await touched_by(connection, table, inbox.begin(*due[:15]))
+        assert (len(begun), touched <= 15 * 10) == (15, True), touched
+        # The next of its key becomes ready.
+        await inbox.accept(arrival(_ROWS + 1, due[0].key))
+        settled, touched = await touched_by(connection, table, inbox.settle(*[applied(one) for one in due[:15]]))
+        assert (len(settled), touched <= 15 * 10) == (15, True), touched
+        parked, touched = await touched_by(connection, table, inbox.park(due[15], State.DEAD))
+        assert (len(parked), touched <= 10) == (1, True), touched
+        counts, touched = await touched_by(
+            connection,
+            table,
+            inbox.accept(
+                arrival(_ROWS + 2, None),
+                arrival(_ROWS + 3, due[16].key),
+                # Before one that waits: they change places.
+                arrival(50, due[17].key),
+                arrival(due[18].sequence, due[18].key, message_id=due[18].message_id),
+            ),
+        )
+        assert (counts.accepted, counts.duplicates, touched <= 4 * 10) == (3, 1, True), touched
+        await transaction.rollback()

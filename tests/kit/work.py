@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, TypeVar
 
 import asyncpg
+
+T = TypeVar("T")
 
 
 async def rows_touched(
@@ -18,12 +21,17 @@ async def rows_touched(
     transaction = connection.transaction()
     await transaction.start()
     try:
-        before = await _touched(connection, table)
-        rows = await connection.fetch(statement, *arguments)
-        after = await _touched(connection, table)
+        rows, touched = await touched_by(connection, table, connection.fetch(statement, *arguments))
     finally:
         await transaction.rollback()
-    return len(rows), after - before
+    return len(rows), touched
+
+
+async def touched_by(connection: asyncpg.Connection, table: str, work: Awaitable[T]) -> tuple[T, int]:
+    """Do work on a connection inside its transaction; return (its result, table rows read for it)."""
+    before = await _touched(connection, table)
+    result = await work
+    return result, await _touched(connection, table) - before
 
 
 async def plans_inside(connection: asyncpg.Connection, statement: str, *arguments: object) -> list[dict[str, Any]]:
