@@ -108,6 +108,10 @@ def how(plan: Plan, *, is_tuned: bool) -> tuple[str, ...]:
         f" {POLL_SECONDS * 1000:g} ms between looks when idle; autovacuum of its table from 5,000 dead rows on, without"
         " cost delay"
     )
+    effects = (
+        "a local HTTP target that answers at once, 32 calls at a time; a flow has its default settings, one process;"
+        " the usual consumer holds a transaction around each call, and acknowledges each message"
+    )
     return (
         f"Every message: {message}.",
         f"PostgreSQL with fsync and synchronous_commit on, a checkpoint before each drain; {tuning}.",
@@ -115,6 +119,7 @@ def how(plan: Plan, *, is_tuned: bool) -> tuple[str, ...]:
         "Relay: the installed command with its default settings, one process.",
         f"SKIP LOCKED + aio-pika: {rival}.",
         f"Latencies: the first {WARM_UP_SECONDS:g} s of a load, in which an idle publisher wakes up, are not counted.",
+        f"Effects: {effects}.",
         "Rates are seen from the queue's count, CPU and memory from /proc; the contenders are not asked.",
         "Contenders take turns in every round; a ratio is formed in each round, and the median of the ratios is shown.",
         "Everything shares the same cores: the servers, the contender, and the load.",

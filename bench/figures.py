@@ -5,8 +5,8 @@ A ratio is formed within a round, between measurements that were taken side by s
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from bench.plan import BAR_RATE, Condition, Contender, Plan
-from bench.records import Bar, Crash, Depth, Drain, Erp, ErpTable, Figure, Idle, Latency, Quantiles, Report
+from bench.plan import BAR_RATE, Applier, Condition, Contender, Plan
+from bench.records import Bar, Crash, Depth, Drain, Erp, ErpTable, Figure, Flow, Idle, Latency, Quantiles, Report
 from bench.summary import spread
 
 OF_LIMIT = Bar(kind="at least", limit=0.7)
@@ -20,6 +20,9 @@ DISTURBED = Bar(kind="at most", limit=1.25)
 DEEP = Bar(kind="at least", limit=0.9)
 DEAD = Bar(kind="at most", limit=0)
 ERP = Bar(kind="at least", limit=0.9)
+OF_BARE = Bar(kind="at least", limit=0.4)
+OF_CONSUMER = Bar(kind="at least", limit=2)
+BATCHED = Bar(kind="at least", limit=3)
 IDLE_CPU = Bar(kind="at most", limit=1)
 IDLE_STATEMENTS = Bar(kind="at most", limit=25)
 
@@ -34,6 +37,7 @@ def figures(report: Report) -> tuple[Figure, ...]:
         *_latencies(report.latencies, report.plan),
         *_erps(report.erps),
         *_idles(report.idles),
+        *_flows(report.flows),
         *_crashes(report.crashes, report.plan),
     )
 
@@ -180,6 +184,21 @@ def _idles(idles: Sequence[Idle]) -> Iterator[Figure]:
             f"idle{suffix}: statements", "statements/s", [r.statements_per_second for r in found], IDLE_STATEMENTS
         )
         yield _figure(f"idle{suffix}: resident memory", "MB", [r.resident_mb for r in found])
+
+
+def _flows(flows: Sequence[Flow]) -> Iterator[Figure]:
+    rates = {
+        applier: {one.round: one.effects_per_second for one in flows if one.applier is applier} for applier in Applier
+    }
+    flow = rates[Applier.FLOW]
+    yield _figure("effects: flow / bare aiohttp loop", "x", _ratios(flow, rates[Applier.BARE]), OF_BARE)
+    yield _figure("effects: flow with batches / one by one", "x", _ratios(rates[Applier.BATCHES], flow), BATCHED)
+    yield _figure(f"effects: flow / {Applier.CONSUMER}", "x", _ratios(flow, rates[Applier.CONSUMER]), OF_CONSUMER)
+    for applier in Applier:
+        found = [one for one in flows if one.applier is applier]
+        yield _figure(f"effects: {applier}", "effects/s", [one.effects_per_second for one in found])
+        yield _figure(f"CPU per effect: {applier}", "µs", [one.cpu_microseconds_per_effect for one in found])
+        yield _figure(f"peak resident memory: {applier}", "MB", [one.peak_resident_mb for one in found])
 
 
 def _crashes(crashes: Sequence[Crash], plan: Plan) -> Iterator[Figure]:

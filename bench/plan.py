@@ -17,6 +17,7 @@ class Section(StrEnum):
     ERP = "erp"
     IDLE = "idle"
     CRASH = "crash"
+    FLOW = "flow"
     DEPTH = "depth"
 
 
@@ -37,6 +38,15 @@ class Contender(StrEnum):
     RELAY = "relay"
     PLAIN = "relay, plain publisher"
     SKIP_LOCKED = "SKIP LOCKED + aio-pika"
+
+
+class Applier(StrEnum):
+    """Whoever brings messages into effect in another system."""
+
+    BARE = "bare aiohttp loop"
+    FLOW = "flow"
+    BATCHES = "flow, batches"
+    CONSUMER = "aio-pika consumer with processed_messages"
 
 
 class Plan(BaseModel):
@@ -65,6 +75,11 @@ class Plan(BaseModel):
     @property
     def warm_up_events(self) -> int:
         """Events of the round that is not measured, in which every message is compared with the database."""
+        return max(self.events // 10, 1)
+
+    @property
+    def flow_events(self) -> int:
+        """Events that each flow applies: a call costs more than a message."""
         return max(self.events // 10, 1)
 
     def is_complete(self) -> bool:

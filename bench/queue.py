@@ -35,6 +35,16 @@ class BenchQueue:
         declared = await self._channel.declare_queue(NAME, passive=True)
         return declared.declaration_result.message_count or 0
 
+    async def count_of(self, name: str) -> int:
+        """Count the messages that are ready in another queue."""
+        declared = await self._channel.declare_queue(name, passive=True)
+        return declared.declaration_result.message_count or 0
+
+    async def remove(self, *names: str) -> None:
+        """Delete other queues."""
+        for name in names:
+            await self._channel.queue_delete(name)
+
     async def take_ids(self) -> list[str]:
         """Take every message that is in it and return the ids, repeated ones too."""
         expected = await self.count()

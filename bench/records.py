@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.plan import Condition, Contender, Plan
+from bench.plan import Applier, Condition, Contender, Plan
 
 
 class Record(BaseModel):
@@ -116,6 +116,19 @@ class Idle(Record):
     resident_mb: float
 
 
+class Flow(Record):
+    """One applier emptied its queue; rates are seen from the target, from its first effect to its last."""
+
+    round: int
+    applier: Applier
+    events: int
+    effects: int
+    effects_per_second: float
+    cpu_microseconds_per_effect: float
+    peak_resident_mb: float
+    process_seconds: float
+
+
 class Crash(Record):
     """A relay that was killed and started again under a load; ``repeated``: arrivals beyond the first of each event."""
 
@@ -189,6 +202,7 @@ class Report(Record):
     latencies: tuple[Latency, ...] = ()
     erps: tuple[Erp, ...] = ()
     idles: tuple[Idle, ...] = ()
+    flows: tuple[Flow, ...] = ()
     crashes: tuple[Crash, ...] = ()
     wrong: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()

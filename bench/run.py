@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from bench import crash, depth, drain, erp, idle, latency, machine
+from bench import crash, depth, drain, erp, flow, idle, latency, machine
 from bench.bench import Bench, Findings, Work
 from bench.contenders import Contenders, absent, how
 from bench.erp_load import CLIENTS, tool
@@ -24,6 +24,7 @@ _RUN: dict[Section, Callable[[Bench], Awaitable[None]]] = {
     Section.ERP: erp.run,
     Section.IDLE: idle.run,
     Section.CRASH: crash.run,
+    Section.FLOW: flow.run,
     Section.DEPTH: depth.run,
 }
 
@@ -73,6 +74,7 @@ def _works(plan: Plan, reasons: dict[Contender, str]) -> list[Work]:
         Section.ERP: [one.work() for one in erp.planned(plan)],
         Section.IDLE: [one.work() for one in idle.planned(plan)],
         Section.CRASH: [one.work() for one in crash.planned(plan)],
+        Section.FLOW: [one.work() for one in flow.planned(plan)],
         Section.DEPTH: deep,
     }
     return [work for section in plan.sections for work in works[section]]
@@ -100,6 +102,7 @@ def _report(bench: Bench, facts: Machine, begun_at: datetime, seconds: float) ->
         erps=tuple(found.erps),
         idles=tuple(found.idles),
         crashes=tuple(found.crashes),
+        flows=tuple(found.flows),
         wrong=tuple(found.wrong),
     )
     return report.model_copy(update={"figures": figures(report)})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import crash, depth, drain, erp, idle, latency
+from bench import crash, depth, drain, erp, flow, idle, latency
 from bench.figures import figures
 from bench.plan import Contender
 from bench.records import Report
@@ -46,6 +46,10 @@ async def test_whatever_is_planned_is_in_the_report_and_nothing_is_lost(
     assert [one.events_per_second for one in report.crashes] == [work.rate for work in crash.planned(plan)]
     assert all(one.lost == 0 for one in report.crashes)
     assert [one.condition for one in report.idles] == [work.condition for work in idle.planned(plan)]
+    assert [(one.round, one.applier) for one in report.flows] == [
+        (work.round, work.applier) for work in flow.planned(plan) if work.round > 0
+    ]
+    assert {one.effects for one in report.flows} == {40}
     assert [one.waiting for one in report.depths] == [work.waiting for work in depth.planned(plan)]
     assert report.wrong == ()
     assert figures(report) == report.figures

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from bench.figures import figures
-from bench.plan import FULL, Condition, Contender
-from bench.records import Depth, Drain, Erp, ErpTable, Idle, Latency, Machine, Quantiles, Report
+from bench.plan import FULL, Applier, Condition, Contender
+from bench.records import Depth, Drain, Erp, ErpTable, Flow, Idle, Latency, Machine, Quantiles, Report
 
 RATES = {
     Contender.LIMIT: 30_000.0,
@@ -15,6 +15,7 @@ RATES = {
     Contender.PLAIN: 6_000.0,
     Contender.SKIP_LOCKED: 5_000.0,
 }
+APPLIED = {Applier.BARE: 6_000.0, Applier.FLOW: 3_000.0, Applier.BATCHES: 12_000.0, Applier.CONSUMER: 1_000.0}
 
 
 def drain(number: int, contender: Contender, rate: float, condition: Condition = Condition.QUIET) -> Drain:
@@ -97,6 +98,20 @@ def full_report(*, drains: Iterable[Drain] | None = None, latencies: Iterable[La
             Erp(round=number, table=table, condition=Condition.QUIET, transactions=1_000, per_second=rate)
             for number in numbers
             for table, rate in ((ErpTable.PLAIN, 1_000.0), (ErpTable.OUTBOX, 950.0))
+        ),
+        flows=tuple(
+            Flow(
+                round=number,
+                applier=applier,
+                events=10_000,
+                effects=10_000,
+                effects_per_second=rate,
+                cpu_microseconds_per_effect=200.0,
+                peak_resident_mb=90.0,
+                process_seconds=5.0,
+            )
+            for number in numbers
+            for applier, rate in APPLIED.items()
         ),
         idles=(
             Idle(
