@@ -109,7 +109,8 @@ def how(plan: Plan, *, is_tuned: bool) -> tuple[str, ...]:
         " cost delay"
     )
     effects = (
-        "a local HTTP target that answers at once, 32 calls at a time; a flow has its default settings, one process;"
+        "a local HTTP target that answers at once, 32 calls at a time; a flow has its default settings, but for as many"
+        " connections, one process;"
         " the usual consumer holds a transaction around each call, and acknowledges each message"
     )
     return (

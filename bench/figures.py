@@ -22,6 +22,9 @@ DEAD = Bar(kind="at most", limit=0)
 ERP = Bar(kind="at least", limit=0.9)
 OF_BARE = Bar(kind="at least", limit=0.4)
 OF_CONSUMER = Bar(kind="at least", limit=2)
+# No slower, and no larger, but for what two runs may differ by.
+UNDISTURBED = Bar(kind="at least", limit=0.9)
+FLAT = Bar(kind="at most", limit=1.25)
 BATCHED = Bar(kind="at least", limit=3)
 IDLE_CPU = Bar(kind="at most", limit=1)
 IDLE_STATEMENTS = Bar(kind="at most", limit=25)
@@ -37,7 +40,7 @@ def figures(report: Report) -> tuple[Figure, ...]:
         *_latencies(report.latencies, report.plan),
         *_erps(report.erps),
         *_idles(report.idles),
-        *_flows(report.flows),
+        *_flows(report.flows, report.plan),
         *_crashes(report.crashes, report.plan),
     )
 
@@ -186,7 +189,7 @@ def _idles(idles: Sequence[Idle]) -> Iterator[Figure]:
         yield _figure(f"idle{suffix}: resident memory", "MB", [r.resident_mb for r in found])
 
 
-def _flows(flows: Sequence[Flow]) -> Iterator[Figure]:
+def _flows(flows: Sequence[Flow], plan: Plan) -> Iterator[Figure]:
     rates = {
         applier: {one.round: one.effects_per_second for one in flows if one.applier is applier} for applier in Applier
     }
@@ -194,6 +197,13 @@ def _flows(flows: Sequence[Flow]) -> Iterator[Figure]:
     yield _figure("effects: flow / bare aiohttp loop", "x", _ratios(flow, rates[Applier.BARE]), OF_BARE)
     yield _figure("effects: flow with batches / one by one", "x", _ratios(rates[Applier.BATCHES], flow), BATCHED)
     yield _figure(f"effects: flow / {Applier.CONSUMER}", "x", _ratios(flow, rates[Applier.CONSUMER]), OF_CONSUMER)
+    peaks = {
+        applier: {one.round: one.peak_resident_mb for one in flows if one.applier is applier} for applier in Applier
+    }
+    beside = _ratios(rates[Applier.BLOCKED], flow)
+    yield _figure(f"effects: flow beside {plan.blocked:,} blocked behind one key / flow", "x", beside, UNDISTURBED)
+    grown = _ratios(peaks[Applier.FLOOD], peaks[Applier.FLOW])
+    yield _figure(f"peak resident memory: flow, {plan.flood_events:,} messages waiting / flow", "x", grown, FLAT)
     for applier in Applier:
         found = [one for one in flows if one.applier is applier]
         yield _figure(f"effects: {applier}", "effects/s", [one.effects_per_second for one in found])

@@ -12,7 +12,6 @@ from pathlib import Path
 from bench.waiting import rest
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-_LOOK_EVERY_SECONDS = 0.005
 # Fields of /proc/PID/stat behind the parenthesised name, see proc(5).
 _STATE, _USER_TIME, _SYSTEM_TIME = 0, 11, 12
 
@@ -70,7 +69,14 @@ def usage_of(pid: int) -> Usage | None:
     return Usage(cpu_seconds, kilobytes["VmRSS"] / 1024, kilobytes["VmHWM"] / 1024)
 
 
-async def watch(count: Callable[[], Awaitable[int]], pid: int, *, until_arrived: int, within_seconds: float) -> Drained:
+async def watch(
+    count: Callable[[], Awaitable[int]],
+    pid: int,
+    *,
+    until_arrived: int,
+    within_seconds: float,
+    look_every_seconds: float = 0.005,
+) -> Drained:
     """Look until that many messages are in the queue, or the process has ended, or the time is over."""
     begun = time.monotonic()
     arrived, empty_at, arrived_at, first_at = 0, begun, begun, begun
@@ -89,7 +95,7 @@ async def watch(count: Callable[[], Awaitable[int]], pid: int, *, until_arrived:
             arrived, arrived_at = seen, now
         if arrived >= until_arrived or usage is None or now - begun > within_seconds:
             break
-        await rest(_LOOK_EVERY_SECONDS)
+        await rest(look_every_seconds)
     return Drained(
         arrived=arrived,
         seconds=arrived_at - empty_at,

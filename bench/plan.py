@@ -46,6 +46,10 @@ class Applier(StrEnum):
     BARE = "bare aiohttp loop"
     FLOW = "flow"
     BATCHES = "flow, batches"
+    # One key has a dead letter, and everything of it waits behind that.
+    BLOCKED = "flow beside a blocked key"
+    # Its queue holds many times what is measured.
+    FLOOD = "flow before a full queue"
     CONSUMER = "aio-pika consumer with processed_messages"
 
 
@@ -64,6 +68,9 @@ class Plan(BaseModel):
     # How long each latency, ERP and idle measurement takes.
     seconds: PositiveFloat = 5.0
     idle_seconds: PositiveFloat = 15.0
+    # Deliveries that wait behind a dead one of their key, and messages in the full queue.
+    blocked: PositiveInt = 100_000
+    flood_events: PositiveInt = 1_000_000
     rates: tuple[PositiveInt, ...] = (100, 1_000, 5_000)
 
     @model_validator(mode="after")
@@ -99,9 +106,11 @@ def in_turn(members: Iterable[T], number: int) -> list[T]:
 
 
 FULL = Plan()
-QUICK = Plan(rounds=1, events=10_000, deep_events=100_000, seconds=2.0, idle_seconds=3.0)
+QUICK = Plan(
+    rounds=1, events=10_000, deep_events=100_000, blocked=10_000, flood_events=20_000, seconds=2.0, idle_seconds=3.0
+)
 
-_SIZES = ("rounds", "events", "payload_bytes", "deep_events", "seconds", "idle_seconds")
+_SIZES = ("rounds", "events", "payload_bytes", "deep_events", "blocked", "flood_events", "seconds", "idle_seconds")
 
 # What is committed in the first moments of a load meets a publisher that is idle, and is not counted.
 WARM_UP_SECONDS = 0.5

@@ -117,7 +117,10 @@ class Idle(Record):
 
 
 class Flow(Record):
-    """One applier emptied its queue; rates are seen from the target, from its first effect to its last."""
+    """One applier worked through its queue, or through the first of a full one.
+
+    Rates are seen from the target, from its first effect to its last.
+    """
 
     round: int
     applier: Applier

@@ -15,7 +15,14 @@ RATES = {
     Contender.PLAIN: 6_000.0,
     Contender.SKIP_LOCKED: 5_000.0,
 }
-APPLIED = {Applier.BARE: 6_000.0, Applier.FLOW: 3_000.0, Applier.BATCHES: 12_000.0, Applier.CONSUMER: 1_000.0}
+APPLIED = {
+    Applier.BARE: 6_000.0,
+    Applier.FLOW: 3_000.0,
+    Applier.BATCHES: 12_000.0,
+    Applier.BLOCKED: 3_000.0,
+    Applier.FLOOD: 3_000.0,
+    Applier.CONSUMER: 1_000.0,
+}
 
 
 def drain(number: int, contender: Contender, rate: float, condition: Condition = Condition.QUIET) -> Drain:

@@ -54,6 +54,8 @@ def test_every_bar_of_the_design_is_among_the_figures() -> None:
         "effects: flow / bare aiohttp loop": "≥ 0.4",
         "effects: flow with batches / one by one": "≥ 3",
         "effects: flow / aio-pika consumer with processed_messages": "≥ 2",
+        "effects: flow beside 100,000 blocked behind one key / flow": "≥ 0.9",
+        "peak resident memory: flow, 1,000,000 messages waiting / flow": "≤ 1.25",
         "idle: CPU": "≤ 1",
         "idle: statements": "≤ 25",
         "idle, xid open: CPU": "≤ 1",
