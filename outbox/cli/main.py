@@ -31,6 +31,7 @@ VERBS: Mapping[str, str] = {
     "consume": "processes",
     "status": "inspect",
     "config": "inspect",
+    "check": "check",
     "topology": "topology",
     "partitions": "partitions",
     "lanes": "lanes",

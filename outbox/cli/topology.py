@@ -11,16 +11,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of, usage_problem
-from outbox.config.settings import Settings
 from outbox.model.amqp_url import AmqpUrl
 from outbox.model.errors import ExitCode
 from outbox.rabbitmq.apply import Survey, apply, check, plan_for, version_of
 from outbox.rabbitmq.definitions import definitions
 from outbox.rabbitmq.desired import Desired, desired
 from outbox.rabbitmq.judge import Deviation, Verdict
-from outbox.rabbitmq.management import ManagementServer
 from outbox.rabbitmq.plan import Plan
 from outbox.rabbitmq.version import BrokerVersion, supported
+from outbox.wiring_management import management_server
 from outbox.wiring_rabbitmq import rabbit_server, routes
 
 _TOPOLOGY = """\
@@ -88,7 +87,7 @@ def _print(
 
 def _apply(config: ConfigOption = None, dry_run: DryRunOption = False, as_json: JsonOption = False) -> None:
     settings = settings_of(config)
-    server, management, flows = rabbit_server(settings), _management_server(settings), routes(settings)
+    server, management, flows = rabbit_server(settings), management_server(settings), routes(settings)
 
     async def work() -> tuple[Survey, Plan]:
         return await (plan_for if dry_run else apply)(server, management, flows, lanes=settings.relay.lanes)
@@ -113,7 +112,7 @@ def _apply(config: ConfigOption = None, dry_run: DryRunOption = False, as_json: 
 
 def _check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     settings = settings_of(config)
-    server, management, flows = rabbit_server(settings), _management_server(settings), routes(settings)
+    server, management, flows = rabbit_server(settings), management_server(settings), routes(settings)
 
     async def work() -> tuple[Survey, Verdict]:
         return await check(
@@ -212,8 +211,3 @@ def _plain(wanted: Desired) -> dict[str, object]:
 
 def _settings(settings: Mapping[str, object]) -> str:
     return "\n".join(f"{name}={value}" for name, value in settings.items())
-
-
-def _management_server(settings: Settings) -> ManagementServer | None:
-    url = settings.rabbitmq.management_url
-    return None if url is None else ManagementServer.beside(rabbit_server(settings), url.get_secret_value())

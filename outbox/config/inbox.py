@@ -45,7 +45,7 @@ class InboxSettings(Strict):
         Seconds | None,
         Field(
             gt=0,
-            description="How long finished deliveries are remembered; null: as long as retention.keep and "
-            "inbox.queue_life together, which is the least.",
+            description="How long finished deliveries are remembered; null: as long as retention.keep, "
+            "retention.partition_every and inbox.queue_life together, which is the least.",
         ),
     ] = None

@@ -245,18 +245,22 @@ class Settings(Strict):
     def remembered_seconds(self) -> float:
         """Return how long finished deliveries are remembered.
 
-        An event can be published again as long as it is in the outbox, and its message can then lie in a queue: only
-        after both has no copy of it to be recognised any more.
+        An event can be published again as long as it is in the outbox, which is as long as the last one of its
+        partition stays, and its message can then lie in a queue: only after both has no copy of it to be recognised
+        any more.
         """
-        return self.inbox.keep or self.retention.keep + self.inbox.queue_life
+        return self.inbox.keep or self._least_memory_seconds()
+
+    def _least_memory_seconds(self) -> float:
+        return self.retention.keep + self.retention.partition_every + self.inbox.queue_life
 
     @model_validator(mode="after")
     def _check_memory(self) -> Self:
-        least = self.retention.keep + self.inbox.queue_life
+        least = self._least_memory_seconds()
         if self.inbox.keep is not None and self.inbox.keep < least:
             raise broken_rule(
-                f"keep must be at least retention.keep and inbox.queue_life together ({least / DAY_SECONDS:g}d): what "
-                "comes again later than that would take effect twice",
+                f"keep must be at least retention.keep, retention.partition_every and inbox.queue_life together "
+                f"({least / DAY_SECONDS:g}d): what comes again later than that would take effect twice",
                 field="inbox",
             )
         return self

@@ -180,9 +180,9 @@ def test_every_variable_sets_something_that_exists() -> None:
 
 def test_the_inbox_remembers_as_long_as_a_copy_can_come(tmp_path: Path) -> None:
     days = 86_400
-    assert settings_of("", tmp_path).remembered_seconds() == 60 * days
-    settings = settings_of("{retention: {keep: 10d}, inbox: {queue_life: 5d}}", tmp_path)
-    assert settings.remembered_seconds() == 15 * days
+    assert settings_of("", tmp_path).remembered_seconds() == 61 * days
+    settings = settings_of("{retention: {keep: 10d, partition_every: 7d}, inbox: {queue_life: 5d}}", tmp_path)
+    assert settings.remembered_seconds() == 22 * days
     assert settings_of("inbox: {keep: 90d}", tmp_path).remembered_seconds() == 90 * days
-    (problem,) = problems_of("inbox: {keep: 59d}", tmp_path)
-    assert "at least retention.keep and inbox.queue_life together (60d)" in problem
+    (problem,) = problems_of("inbox: {keep: 60d}", tmp_path)
+    assert "at least retention.keep, retention.partition_every and inbox.queue_life together (61d)" in problem

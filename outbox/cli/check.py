@@ -1,0 +1,119 @@
+"""``outbox check``: everything that can be wrong, looked at before it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
+from outbox.config.settings import Settings
+from outbox.model.doctor import Finding, Result, memory
+from outbox.model.errors import AccessRefused, ExitCode, OutboxError, Unavailable
+from outbox.postgres.partition_store import PartitionStore
+from outbox.postgres.status import read_status
+from outbox.rabbitmq.apply import check
+from outbox.wiring import STREAM, postgres_server
+from outbox.wiring_management import management_server
+from outbox.wiring_rabbitmq import rabbit_server, routes
+
+_CHECK = """\
+Look at everything that can be wrong, and end with 1 when something is: settings, database, memory, broker.
+
+Changes nothing. Examples: outbox check · outbox check --json
+"""
+_STYLES = {Result.RIGHT: "green", Result.WRONG: "bold red", Result.NOTE: "yellow", Result.UNSEEN: "yellow"}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verb."""
+    app.command("check", help=_CHECK)(_check)
+
+
+def _check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    settings = settings_of(config)
+
+    async def work() -> list[Finding]:
+        return [finding async for finding in _findings(settings)]
+
+    findings = run(work)
+    if as_json:
+        output.print_json(data=[asdict(finding) for finding in findings])
+    else:
+        output.print(_table(findings))
+    if any(finding.result is Result.WRONG for finding in findings):
+        raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+async def _findings(settings: Settings) -> AsyncIterator[Finding]:
+    # They were read, or nobody would be here.
+    flows, connections = len(settings.flows), len(settings.connections)
+    yield Finding("settings", Result.RIGHT, f"{flows} flow(s), {connections} connection(s)")
+    for subject, look in (("database", _database), ("memory", _memory), ("broker", _broker)):
+        for finding in await _looked(subject, look, settings):
+            yield finding
+
+
+async def _looked(
+    subject: str, look: Callable[[Settings], Awaitable[list[Finding]]], settings: Settings
+) -> list[Finding]:
+    """Look; that one thing cannot be looked at must not hide the others."""
+    try:
+        return await look(settings)
+    except AccessRefused as error:
+        return [Finding(subject, Result.UNSEEN, str(error))]
+    except OutboxError as error:
+        next_step = error.next_step if isinstance(error, Unavailable) else None
+        return [Finding(subject, Result.WRONG, str(error), next_step)]
+
+
+async def _database(settings: Settings) -> list[Finding]:
+    await read_status(postgres_server(settings, name="outbox-check"), STREAM)
+    return [Finding("database", Result.RIGHT, "it answers, and has the schema of this program")]
+
+
+async def _memory(settings: Settings) -> list[Finding]:
+    store = PartitionStore(postgres_server(settings, name="outbox-check"), stream=STREAM)
+    async with store.session() as session:
+        partitions = await session.survey()
+    return [
+        memory(
+            partitions,
+            remembered_seconds=settings.remembered_seconds(),
+            queue_life_seconds=settings.inbox.queue_life,
+        )
+    ]
+
+
+async def _broker(settings: Settings) -> list[Finding]:
+    survey, verdict = await check(
+        rabbit_server(settings),
+        management_server(settings),
+        routes(settings),
+        lanes=settings.relay.lanes,
+        max_payload_bytes=settings.rabbitmq.max_payload_bytes,
+    )
+    wrong = [
+        Finding(one.thing, Result.WRONG, f"found {one.found}, wanted {one.wanted}", one.next_step)
+        for one in verdict.deviations
+    ]
+    right = Finding("broker", Result.RIGHT, f"RabbitMQ {survey.version} has what mode {survey.desired.mode} needs")
+    return [
+        *(wrong or [right]),
+        *(Finding("broker", Result.NOTE, note) for note in verdict.notes),
+        *(Finding("broker", Result.UNSEEN, unseen) for unseen in verdict.unseen),
+    ]
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table(show_edge=False)
+    for heading in ("what", "", "how it is, and the next step"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        step = "" if finding.next_step is None else f"\nnext step: {finding.next_step}"
+        result = f"[{_STYLES[finding.result]}]{finding.result}[/]"
+        table.add_row(escape(finding.subject), result, escape(finding.text + step))
+    return table

@@ -1,0 +1,71 @@
+"""``outbox check`` as people call it: what is right, what is wrong, and what cannot be seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from outbox.model.errors import ExitCode
+from tests.kit.broker import Broker
+from tests.kit.cli import Cli, one_flow
+from tests.kit.database import Database
+
+
+def results(rows: list[dict[str, str]]) -> dict[str, str]:
+    """Return how each subject is, at its worst."""
+    order = ["right", "note", "not seen", "wrong"]
+    found: dict[str, str] = {}
+    for row in rows:
+        found[row["subject"]] = max(found.get(row["subject"], "right"), row["result"], key=order.index)
+    return found
+
+
+async def test_everything_is_right_once_the_topology_is_applied(cli: Cli, database: Database, broker: Broker) -> None:
+    cli.settings(one_flow())
+    outbox = replace(cli, pg_url=database.url, amqp_url=broker.url)
+
+    before = await outbox("check")
+    await outbox("topology", "apply")
+    after = await outbox("check", "--json")
+
+    assert before.code == ExitCode.CHECK_FAILED
+    assert "next step: run" in before.out
+    found = results(after.json())
+    assert (found["settings"], found["database"], found["memory"]) == ("right", "right", "right")
+    assert "wrong" not in found.values()
+
+
+async def test_events_that_outlive_the_memory_are_wrong(cli: Cli, database: Database, broker: Broker) -> None:
+    cli.settings(one_flow())
+    outbox = replace(cli, pg_url=database.url, amqp_url=broker.url)
+    await outbox("topology", "apply")
+    async with database.connection() as connection:
+        await connection.execute("update outbox.partition set opened_at = now() - $1::interval", timedelta(days=50))
+
+    ended = await outbox("check", COLUMNS="300")
+
+    assert ended.code == ExitCode.CHECK_FAILED
+    assert "has events of 50 days ago" in ended.out
+    assert "set inbox.keep to 80d or more" in ended.out or "set inbox.keep to 81d or more" in ended.out
+
+
+async def test_what_is_away_is_told_beside_what_is_there(cli: Cli, database: Database) -> None:
+    cli.settings(one_flow())
+
+    ended = await replace(cli, pg_url=database.url)("check", COLUMNS="300")
+
+    assert ended.code == ExitCode.CHECK_FAILED
+    assert "it answers, and has the schema of this program" in ended.out
+    assert "next step" in ended.out
+    assert "mq-password" not in ended.out
+
+
+async def test_a_schema_that_is_missing_is_told_with_the_command_that_makes_it(
+    cli: Cli, empty_database: Database, broker: Broker
+) -> None:
+    cli.settings(one_flow())
+
+    ended = await replace(cli, pg_url=empty_database.url, amqp_url=broker.url)("check", COLUMNS="300")
+
+    assert ended.code == ExitCode.CHECK_FAILED
+    assert "outbox migrate" in ended.out
