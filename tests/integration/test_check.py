@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ from outbox.model.errors import ExitCode
 from tests.kit.broker import Broker
 from tests.kit.cli import Cli, one_flow
 from tests.kit.database import Database
+from tests.kit.urls import with_user
 
 
 def results(rows: list[dict[str, str]]) -> dict[str, str]:
@@ -69,3 +71,16 @@ async def test_a_schema_that_is_missing_is_told_with_the_command_that_makes_it(
 
     assert ended.code == ExitCode.CHECK_FAILED
     assert "outbox migrate" in ended.out
+
+
+async def test_a_login_that_is_refused_fails_the_check(cli: Cli, database: Database, broker: Broker) -> None:
+    cli.settings(one_flow())
+    outbox = replace(cli, pg_url=with_user(database.url, "postgres", "wrong"), amqp_url=broker.url)
+    await outbox("topology", "apply")
+
+    ended = await outbox("check", "--json")
+
+    assert ended.code == ExitCode.CHECK_FAILED
+    found = results(json.loads(ended.out))
+    assert (found["database"], found["memory"]) == ("wrong", "not seen")
+    assert "wrong" not in {found["settings"], found["broker"]}
