@@ -74,7 +74,9 @@ async def test_a_frozen_leader_is_replaced_in_fifteen_seconds_and_thawed_it_stan
     waiting = await zombie.logged("service waiting", since=mark)
     assert waiting["reason"] == "another relay leads outbox.event"
     await zombie.logged("standing by, another relay leads", since=mark)
-    assert not zombie.find("cursor saved", since=mark)
+    # It may hear only now of the save that it had sent when it froze, of what it led to then.
+    heard = zombie.find("cursor saved", since=mark)
+    assert len(heard) <= 1
     after = await site.database.rows(_CURSOR)
     assert (after[0]["epoch"], after[0]["previous"]) == (cursor[0]["epoch"], cursor[0]["previous"])
     await site.confirm_orders(5)
