@@ -64,6 +64,8 @@ async def test_a_frozen_leader_is_replaced_in_fifteen_seconds_and_thawed_it_stan
     await site.start("consume")
     zombie, standby = await leader_and_standby(site)
     async with orders_all_the_while(site, tap):
+        # Just after a save, so that none is under way: its answer would be heard after the thaw.
+        await zombie.logged("cursor saved", since=zombie.mark())
         await zombie.freeze()
         assert await seconds_to_lead(standby, "frozen", within_seconds=60) < SILENT_SECONDS
         await standby.logged("cursor saved")
@@ -74,9 +76,7 @@ async def test_a_frozen_leader_is_replaced_in_fifteen_seconds_and_thawed_it_stan
     waiting = await zombie.logged("service waiting", since=mark)
     assert waiting["reason"] == "another relay leads outbox.event"
     await zombie.logged("standing by, another relay leads", since=mark)
-    # It may hear only now of the save that it had sent when it froze, of what it led to then.
-    heard = zombie.find("cursor saved", since=mark)
-    assert len(heard) <= 1
+    assert not zombie.find("cursor saved", since=mark)
     after = await site.database.rows(_CURSOR)
     assert (after[0]["epoch"], after[0]["previous"]) == (cursor[0]["epoch"], cursor[0]["previous"])
     await site.confirm_orders(5)
