@@ -89,7 +89,10 @@ def _configured(said: Verdict, answer: Answer, call: Call) -> Outcome:
             after_seconds = said.after_seconds
             if after_seconds is None:
                 after_seconds = retry_after_seconds(answer.headers)
-            return _WITH_DELAY[word](_reason(answer, call, said.message), after_seconds)
+            reason = _reason(answer, call, said.message)
+            if word == "throttled":
+                return Throttled(reason, after_seconds, said.scope, said.kind)
+            return _WITH_DELAY[word](reason, after_seconds)
         case "rejected" | "configuration" | "credentials_expired" | "unknown" | "stale_conflict" as word:
             return _WITHOUT_DELAY[word](_reason(answer, call, said.message))
         case _:
@@ -98,7 +101,6 @@ def _configured(said: Verdict, answer: Answer, call: Call) -> Outcome:
 
 _WITH_DELAY: dict[str, Callable[[str, float | None], Outcome]] = {
     "retry": Retry,
-    "throttled": Throttled,
     "target_down": TargetDown,
 }
 

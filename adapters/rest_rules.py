@@ -57,7 +57,8 @@ class Rule(BaseModel):
     It fits when its ``status`` does, if it has one, and the value at its ``path``, if it has one: ``equals`` and
     ``contains`` compare text (numbers as they are written), ``matches`` searches for a pattern, ``present`` asks
     whether there is anything but null, false and nothing. ``*`` in a path stands for any entry of a list. ``after``:
-    where the answer says how many seconds to wait, ``message``: where it says why.
+    where the answer says how many seconds to wait, ``message``: where it says why. ``scope`` and ``kind`` belong to the
+    outcome throttled: who is meant, and what there was too much of, which says how long to wait when nothing else does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,6 +72,8 @@ class Rule(BaseModel):
     outcome: StatusWord
     after: DottedPath | None = None
     message: DottedPath | None = None
+    scope: Literal["connection", "flow"] = "connection"
+    kind: Literal["rate", "concurrency", "daily"] = "rate"
 
     @model_validator(mode="after")
     def _check_condition(self) -> Self:
@@ -81,6 +84,9 @@ class Rule(BaseModel):
             raise broken_rule("needs one of equals, contains, matches and present beside it", field="path")
         if self.path is None and tests:
             raise broken_rule("needs the path of what it is about", field=tests[0])
+        for name in ("scope", "kind"):
+            if name in self.model_fields_set and self.outcome != "throttled":
+                raise broken_rule("belongs to the outcome throttled", field=name)
         return self
 
 
@@ -91,6 +97,8 @@ class Verdict:
     outcome: StatusWord
     after_seconds: float | None = None
     message: str | None = None
+    scope: Literal["connection", "flow"] = "connection"
+    kind: Literal["rate", "concurrency", "daily"] = "rate"
 
 
 def verdict(answer: Answer, rules: Sequence[Rule]) -> Verdict | None:
@@ -103,7 +111,8 @@ def verdict(answer: Answer, rules: Sequence[Rule]) -> Verdict | None:
         if not _fits_status(rule, answer.status):
             continue
         if rule.path is None or (document is not MISSING and _fits(rule, document)):
-            return Verdict(rule.outcome, _seconds(rule, document), _message(rule, document))
+            after_seconds, why = _seconds(rule, document), _message(rule, document)
+            return Verdict(rule.outcome, after_seconds, why, rule.scope, rule.kind)
         if document is MISSING and answer.is_success and answer.status not in _WITHOUT_BODY:
             return Verdict("unknown", message="the answer that rules are about cannot be read")
     return None

@@ -52,7 +52,7 @@ _NAMES = {
 _LANES = 16
 # Behind every sequence that a run reaches.
 _POISON_SEQUENCE = 1_000_000_000_000
-_REGISTER = "select inbox.register_flow($1, $2)"
+_REGISTER = "select inbox.register_flow($1, $2, null)"
 _POISON = """
 insert into inbox.delivery (flow, message_id, sequence, type, version, key, lane, state, settled_at, reason,
                             reason_class, dead_published_at)

@@ -181,7 +181,8 @@ class Flow(Strict):
     def policy(self) -> FlowPolicy:
         """Return what the inbox is told of it."""
         backoff = Backoff(first_seconds=self.circuit.first, max_seconds=self.circuit.max)
-        return FlowPolicy(OrderPolicy(self.on_dead, self.on_stale), CircuitPolicy(self.circuit.failures, backoff))
+        circuit = CircuitPolicy(self.circuit.failures, backoff)
+        return FlowPolicy(OrderPolicy(self.on_dead, self.on_stale), circuit, self.adapter.connection)
 
     @model_validator(mode="after")
     def _check_targets(self) -> Self:

@@ -228,7 +228,7 @@ class Applier:
             return False
         settled = await session.settle(self._ownership.owner, [one.result for one in ended])
         told = [Told(one.call.due.id, one.sign, one.call.due.is_watched) for one in ended]
-        await tell_circuit(session, self._flow, told, self._report)
+        await tell_circuit(session, told, self._report)
         for one in ended:
             due = one.call.due
             del self._in_hand[due.id]

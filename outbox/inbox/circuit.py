@@ -28,7 +28,7 @@ class CircuitSession(Protocol):
         ...
 
 
-async def tell_circuit(session: CircuitSession, flow: str, told: Sequence[Told], report: Report) -> None:
+async def tell_circuit(session: CircuitSession, told: Sequence[Told], report: Report) -> None:
     """Tell the circuit, unless everything went well and it does not listen: that is no write in the usual case.
 
     A crash before this loses no more than a sign of which there will be others; a probe is given up after a minute.
@@ -40,6 +40,6 @@ async def tell_circuit(session: CircuitSession, flow: str, told: Sequence[Told],
         return
     for change in await session.tell_circuit([(one.delivery_id, one.sign) for one in told]):
         if change.is_throttled:
-            report(TargetThrottles(flow, change.seconds or 0.0, change.reason))
+            report(TargetThrottles(change.flow, change.seconds or 0.0, change.reason))
         else:
-            report(CircuitChanged(flow, change.state, change.seconds, change.needs_a_person, change.reason))
+            report(CircuitChanged(change.flow, change.state, change.seconds, change.needs_a_person, change.reason))

@@ -66,12 +66,14 @@ class Signal(StrEnum):
 class Sign:
     """A signal with its circumstances.
 
-    ``pause_seconds``: how long nothing is called (`Signal.THROTTLE`). ``is_final``: not even a probe is sent any more.
+    ``pause_seconds``: how long nothing is called (`Signal.THROTTLE`), ``is_shared``: by any flow of the connection.
+    ``is_final``: not even a probe is sent any more.
     """
 
     signal: Signal
     reason: str | None = None
     pause_seconds: float | None = None
+    is_shared: bool = False
     is_final: bool = False
 
 
@@ -90,9 +92,10 @@ def sign_of(answer: Outcome | Present | Absent | Ambiguous | NotTold) -> Sign:
             return Sign(Signal.TROUBLE, reason)
         case Configuration(reason, is_final):
             return Sign(Signal.STOP, reason, is_final=is_final)
-        case Throttled(reason, after_seconds, _, kind):
+        case Throttled(reason, after_seconds, scope, kind):
             pause_seconds = _THROTTLE_SECONDS[kind] if after_seconds is None else after_seconds
-            return Sign(Signal.THROTTLE, reason, pause_seconds)
+            is_shared = scope == "connection" and pause_seconds > 0
+            return Sign(Signal.THROTTLE, reason, pause_seconds, is_shared)
         case NotTold(outcome):
             return sign_of(outcome)
         case _:
@@ -103,9 +106,11 @@ def sign_of(answer: Outcome | Present | Absent | Ambiguous | NotTold) -> Sign:
 class CircuitChange:
     """What telling the circuit has changed: its new state, or how long it is paused for a target that throttles.
 
-    ``seconds``: until the next probe, or the next call; None: until a person acts.
+    ``flow``: another one than was told for, when it shares the connection that is throttled. ``seconds``: until the
+    next probe, or the next call; None: until a person acts.
     """
 
+    flow: str
     state: CircuitState
     reason: str | None
     seconds: float | None

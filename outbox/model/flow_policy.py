@@ -10,7 +10,12 @@ from outbox.model.delivery import OrderPolicy
 
 @dataclass(frozen=True, slots=True)
 class FlowPolicy:
-    """``order``: of dead and stale deliveries. ``circuit``: when it opens, and for how long."""
+    """What the database must know of a flow.
+
+    ``order``: of dead and stale deliveries. ``circuit``: when it opens, and for how long. ``connection``: the name of
+    the one by which the target is called; flows that share it are throttled together. None: no other flow does.
+    """
 
     order: OrderPolicy = OrderPolicy()  # noqa: RUF009 - frozen
     circuit: CircuitPolicy = CircuitPolicy()  # noqa: RUF009 - frozen
+    connection: str | None = None

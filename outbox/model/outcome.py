@@ -44,11 +44,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """The target wants fewer calls; the message is innocent."""
+    """The target wants fewer calls; the message is innocent.
+
+    ``scope``: whom it means, all flows that share the connection or this one alone.
+    """
 
     reason: str
     after_seconds: float | None = None
-    scope: str = "connection"
+    scope: Literal["connection", "flow"] = "connection"
     kind: Literal["rate", "concurrency", "daily"] = "rate"
 
 

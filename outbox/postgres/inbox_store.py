@@ -29,11 +29,14 @@ class InboxSession(DeadCopySession):
         super().__init__(connection, server, flow)
         self._order = policy.order
         self._circuit = policy.circuit
+        self._target_connection = policy.connection
 
     async def register(self, lanes: int) -> int:
         """Create the flow's lanes once; return how many it has."""
         with postgres_errors(self._server):
-            count: int = await self._connection.fetchval("select inbox.register_flow($1, $2)", self._flow, lanes)
+            count: int = await self._connection.fetchval(
+                "select inbox.register_flow($1, $2, $3)", self._flow, lanes, self._target_connection
+            )
         return count
 
     async def accept(self, arrivals: Sequence[Arrival]) -> AcceptCounts:
@@ -214,12 +217,13 @@ class InboxSession(DeadCopySession):
         signs = [sign for _, sign in told]
         with postgres_errors(self._server):
             rows = await self._connection.fetch(
-                "select * from inbox.tell_circuit($1, $2::bigint[], $3, $4, $5::float8[], $6, $7, $8, $9)",
+                "select * from inbox.tell_circuit($1, $2::bigint[], $3, $4, $5::float8[], $6, $7, $8, $9, $10)",
                 self._flow,
                 [delivery_id for delivery_id, _ in told],
                 [sign.signal.value for sign in signs],
                 [sign.reason for sign in signs],
                 [sign.pause_seconds for sign in signs],
+                [sign.is_shared for sign in signs],
                 [sign.is_final for sign in signs],
                 self._circuit.failures,
                 self._circuit.backoff.first_seconds,
@@ -227,7 +231,12 @@ class InboxSession(DeadCopySession):
             )
         return [
             CircuitChange(
-                CircuitState(row["state"]), row["reason"], row["seconds"], row["needs_a_person"], row["is_throttled"]
+                row["flow"],
+                CircuitState(row["state"]),
+                row["reason"],
+                row["seconds"],
+                row["needs_a_person"],
+                row["is_throttled"],
             )
             for row in rows
         ]

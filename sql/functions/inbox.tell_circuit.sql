@@ -4,12 +4,13 @@ create or replace function inbox.tell_circuit(
     signals        text[],
     reasons        text[],
     pauses_seconds double precision[],
+    are_shared     boolean[],
     are_final      boolean[],
     failures       integer,
     first_seconds  double precision,
     max_seconds    double precision
 )
-returns table (state text, reason text, seconds double precision, needs_a_person boolean, is_throttled boolean)
+returns table (flow text, state text, reason text, seconds double precision, needs_a_person boolean, is_throttled boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -22,6 +23,13 @@ declare
     suspected bigint[];
 begin
     insert into inbox.circuit (flow) values (wanted_flow) on conflict do nothing;
+    if true = any (are_shared) then
+        -- All that it may write, in one order: two flows of a connection may be told to throttle at once.
+        perform from inbox.circuit c
+          where c.flow = wanted_flow
+             or c.connection = (select own.connection from inbox.circuit own where own.flow = wanted_flow)
+          order by c.flow for update;
+    end if;
     select c.* into circuit from inbox.circuit c where c.flow = wanted_flow for update;
     now := clock_timestamp();
     -- A half open circuit listens to its probe alone, an open one to nobody: what comes back began before it opened.
@@ -33,9 +41,11 @@ begin
            max(t.reason) filter (where t.signal = 'trouble') as trouble_reason,
            max(t.reason) filter (where t.signal = 'throttle') as throttle_reason,
            coalesce(max(t.pause_seconds) filter (where t.signal = 'throttle'), 0) as pause_seconds,
+           coalesce(max(t.pause_seconds) filter (where t.signal = 'throttle' and t.is_shared), 0) as shared_seconds,
            coalesce(array_agg(distinct t.id) filter (where t.signal = 'trouble'), '{}') as troubled
       into told
-      from unnest(ids, signals, reasons, pauses_seconds, are_final) t(id, signal, reason, pause_seconds, is_final)
+      from unnest(ids, signals, reasons, pauses_seconds, are_shared, are_final)
+           t(id, signal, reason, pause_seconds, is_shared, is_final)
      where circuit.state = 'closed' or (circuit.state = 'half_open' and t.id = circuit.probe);
     if told.has_worked is null then
         return;
@@ -65,30 +75,31 @@ begin
                until = case when told.is_final then 'infinity' else now + make_interval(secs => pause) end
          where c.flow = wanted_flow;
         return query
-            select 'open', coalesce(told.stop_reason, told.trouble_reason, 'the target fails'),
+            select wanted_flow, 'open', coalesce(told.stop_reason, told.trouble_reason, 'the target fails'),
                    case when not told.is_final then pause end, told.must_stop, false;
     elsif circuit.state = 'half_open' then
         update inbox.circuit c
            set state = 'closed', until = null, probe = null, needs_a_person = false, reason = null, changed_at = now,
                changed_by = null
          where c.flow = wanted_flow;
-        return query select 'closed', circuit.reason, null::double precision, false, false;
+        return query select wanted_flow, 'closed', circuit.reason, null::double precision, false, false;
     elsif suspected <> circuit.suspects then
         update inbox.circuit c set suspects = suspected where c.flow = wanted_flow;
     end if;
 
-    if told.is_throttled and told.pause_seconds > 0
-       and now + make_interval(secs => told.pause_seconds) > coalesce(circuit.throttled_until, '-infinity') then
+    return query
         update inbox.circuit c
-           set throttled_until = now + make_interval(secs => told.pause_seconds), throttle_reason = told.throttle_reason
-         where c.flow = wanted_flow;
-        return query
-            select c.state, told.throttle_reason, told.pause_seconds, false, true
-              from inbox.circuit c where c.flow = wanted_flow;
-    end if;
+           set throttled_until = now + make_interval(secs => p.seconds), throttle_reason = told.throttle_reason
+          from inbox.circuit o
+         cross join lateral (select case when o.flow = wanted_flow then told.pause_seconds
+                                         else told.shared_seconds end as seconds) p
+         where told.is_throttled and c.flow = o.flow and (o.flow = wanted_flow or o.connection = circuit.connection)
+           and p.seconds > 0
+           and now + make_interval(secs => p.seconds) > coalesce(o.throttled_until, '-infinity')
+        returning c.flow, c.state, told.throttle_reason, p.seconds, false, true;
 end
 $$;
 comment on function inbox.tell_circuit is
-    'Tells a flow''s circuit what calls have shown of the target (works, trouble, stop, throttle), and returns what changed by it. Closed: "stop" opens it, or trouble with enough different deliveries in a row. Half open: the probe decides. Locks the circuit''s row, after any lane''s.';
+    'Tells a flow''s circuit what calls have shown of the target (works, trouble, stop, throttle), and returns what changed by it. Closed: "stop" opens it, or trouble with enough different deliveries in a row. Half open: the probe decides. What throttles and "is_shared" pauses all flows of the connection. Locks the circuit''s row, or those of the connection in the order of the flows'' names, after any lane''s.';
 revoke all on function inbox.tell_circuit from public;
 grant execute on function inbox.tell_circuit to outbox_adapter;

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +14,8 @@ from outbox.model.circuit import CircuitChange, CircuitPolicy, CircuitState, Sig
 from outbox.model.errors import Misconfigured
 from outbox.model.flow_policy import FlowPolicy
 from outbox.postgres.circuit import set_circuit
-from outbox.postgres.inbox_store import InboxStore
+from outbox.postgres.connection import PostgresServer
+from outbox.postgres.inbox_store import InboxSession, InboxStore
 from tests.kit.database import Database
 from tests.kit.inbox import FLOW, LANES, Inbox, applied, arrival
 
@@ -164,6 +167,46 @@ async def test_a_target_that_throttles_is_called_by_nobody_until_its_time(inboxe
     assert await one.session.tell_circuit([(due[0].id, Sign(Signal.THROTTLE, "429", 5.0))]) == []
     await _pass_time(one)
     assert len(await other.due()) > 1
+
+
+async def test_a_target_that_throttles_means_all_flows_of_its_connection(inboxes: tuple[Inbox, Inbox]) -> None:
+    one, _ = inboxes
+    server = one.database.server
+    async with AsyncExitStack() as stack:
+        sessions = {}
+        for name, connection in (("a", "crm"), ("b", "crm"), ("c", "shop"), ("d", None)):
+            sessions[name] = await _registered(stack, server, name, connection)
+        of_flow = Sign(Signal.THROTTLE, "search", 10.0)
+        of_connection = Sign(Signal.THROTTLE, "429", 30.0, is_shared=True)
+        told = {name: await sessions[name].tell_circuit([(1, of_flow)]) for name in ("a", "d")}
+        assert [[change.flow for change in changes] for changes in told.values()] == [["a"], ["d"]]
+        changes = await sessions["b"].tell_circuit([(1, of_connection), (2, of_flow)])
+        assert {(change.flow, change.seconds) for change in changes} == {("a", 30.0), ("b", 30.0)}
+        assert [change.flow for change in await sessions["d"].tell_circuit([(1, of_connection)])] == ["d"]
+        # By another connection from now on.
+        await _registered(stack, server, "b", "shop")
+        longer = replace(of_connection, pause_seconds=60.0)
+        changes = await sessions["b"].tell_circuit([(1, longer), (2, replace(of_flow, pause_seconds=90.0))])
+        assert {(change.flow, change.seconds) for change in changes} == {("b", 90.0), ("c", 60.0)}
+    assert len(await one.due()) > 1, "a flow without that connection is called"
+
+
+async def test_flows_of_a_connection_that_are_throttled_at_once_do_not_deadlock(inboxes: tuple[Inbox, Inbox]) -> None:
+    server = inboxes[0].database.server
+    async with AsyncExitStack() as stack:
+        sessions = [await _registered(stack, server, name, "crm") for name in ("a", "b", "c")]
+        for turn in range(1, 21):
+            sign = Sign(Signal.THROTTLE, "429", 10.0 * turn, is_shared=True)
+            async with asyncio.TaskGroup() as group:
+                for session in sessions:
+                    group.create_task(session.tell_circuit([(1, sign)]))
+
+
+async def _registered(stack: AsyncExitStack, server: PostgresServer, flow: str, connection: str | None) -> InboxSession:
+    policy = replace(POLICY, connection=connection)
+    session = await stack.enter_async_context(InboxStore(server, policy).session(flow))
+    await session.register(LANES)
+    return session
 
 
 async def test_a_person_opens_and_closes_it(inboxes: tuple[Inbox, Inbox]) -> None:

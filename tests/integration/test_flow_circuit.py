@@ -168,3 +168,18 @@ async def test_above_the_mark_the_queue_keeps_what_comes_and_everything_takes_ef
         integration.crm.set_faults(Faults())
         await _applied(integration, 3 * _BACKLOG)
     assert len(integration.effects()) == 3 * _BACKLOG
+
+
+async def test_what_throttles_one_flow_throttles_the_other_of_its_connection(integration: Integration) -> None:
+    integration.crm.set_faults(Faults(retry_after_seconds=3600))
+    integration.crm.add_script(Script(order_ref="SO-1", fault=Fault.THROTTLE_429, times=1))
+    async with running(integration.settings(also=("orders-to-archive",))):
+        await integration.emit("SO-1")
+
+        async def are_paused() -> bool:
+            rows = await integration.database.rows(
+                "select connection from inbox.circuit where throttled_until > now() + interval '59 minutes'"
+            )
+            return [row["connection"] for row in rows] == ["crm", "crm"]
+
+        await until(are_paused, what="both flows leave the target alone")

@@ -109,7 +109,7 @@ class Replica:
         ended, self.ended = self.ended, []
         if ended:
             await self.session.settle(self.ownership.owner, [result for result, _ in ended])
-            await tell_circuit(self.session, self.site.flow, [told for _, told in ended], lambda _: None)
+            await tell_circuit(self.session, [told for _, told in ended], lambda _: None)
 
     async def begin_again(self, *, is_killed: bool) -> None:
         """Forget everything. A process that lives on lets the leases of its earlier run end."""

@@ -39,8 +39,8 @@ class Integration:
     crm: CrmServer
     folder: Path
 
-    def settings(self, *, window: str = "24h", **sections: object) -> Settings:
-        """Return settings for one flow to the CRM.
+    def settings(self, *, window: str = "24h", also: tuple[str, ...] = (), **sections: object) -> Settings:
+        """Return settings for one flow to the CRM; ``also`` are others like it.
 
         ``retry``, ``adapter``, ``mapping`` and what is in ``flow`` go into the flow, the rest beside it.
         """
@@ -65,7 +65,7 @@ class Integration:
             "log": {"level": "error"},
             "inbox": {"lease": "3s", "poll": "10ms"},
             "connections": {"crm": {"base_url": self.crm.url, "bearer": self.crm.token, "timeout": "1s"}},
-            "flows": {FLOW: flow},
+            "flows": dict.fromkeys((FLOW, *also), flow),
         }
         file = self.folder / f"{uuid.uuid4().hex}.yaml"
         file.write_text(json.dumps(content | sections), encoding="utf-8")

@@ -112,6 +112,22 @@ def test_a_rule_says_where_the_delay_and_the_reason_are() -> None:
     assert said(-1, "x") == Throttled("POST /deals: answered 200: x", None)
 
 
+def test_a_rule_says_whom_throttling_means_and_for_how_long() -> None:
+    search = _call({"status": 429, "path": "limit", "equals": "search", "outcome": "throttled", "scope": "flow"})
+    daily = _call({"status": 429, "path": "limit", "equals": "day", "outcome": "throttled", "kind": "daily"})
+
+    found = classify(_answer({"limit": "search"}, 429), search)
+    assert found == Throttled("POST /deals: answered 429", scope="flow")
+    assert classify(_answer({"limit": "day"}, 429), daily) == Throttled("POST /deals: answered 429", kind="daily")
+    assert classify(_answer({}, 429), daily) == Throttled("POST /deals: answered 429", scope="connection", kind="rate")
+
+
+@pytest.mark.parametrize("setting", [{"scope": "flow"}, {"kind": "daily"}])
+def test_only_throttling_has_a_scope_and_a_kind(setting: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="belongs to the outcome throttled"):
+        _rules({"status": 503, "outcome": "target_down", **setting})
+
+
 def test_a_success_by_rule_still_needs_its_id() -> None:
     call = _call({"path": "state", "equals": "known", "outcome": "applied"}, external_id="deal.id")
 
