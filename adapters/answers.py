@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import assert_never
 
-from adapters.json_text import one_line
+from adapters.json_text import MISSING, decode, one_line
 from outbox.model.outcome import Configuration, Outcome, TargetDown, Throttled, Unknown
 
 _SUCCESS = 2
 _MAX_REASON_CHARACTERS = 300
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
     """A complete HTTP answer. Header names are in lower case, of repeated headers the first counts.
 
@@ -36,6 +37,19 @@ class Answer:
     def content_type(self) -> str:
         """The media type without parameters, empty when there is none."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @cached_property
+    def document(self) -> object:
+        """The body as JSON, see `decode`; MISSING when there is none, or none that can be read. Read once."""
+        try:
+            return decode(self.body) if self.body else MISSING
+        except ValueError:
+            return MISSING
+
+    @property
+    def is_garbage(self) -> bool:
+        """Say whether there is a body that is not JSON."""
+        return bool(self.body) and self.document is MISSING
 
 
 class Fault(StrEnum):

@@ -61,7 +61,10 @@ class HttpClient:
     async def exchange(self, request: Request, headers: Mapping[str, str]) -> Answer | NoAnswer:
         """Send a request and read its answer; never raises for anything that a target or network does."""
         try:
-            async with asyncio.timeout(self._connection.timeout):
+            if self._places.locked():
+                async with asyncio.timeout(self._connection.timeout):
+                    await self._places.acquire()
+            else:
                 await self._places.acquire()
         except TimeoutError:
             return NoAnswer(
@@ -70,12 +73,12 @@ class HttpClient:
                 f"for {self._connection.timeout:g} s",
                 fault=Fault.BUSY,
             )
-        deadline = asyncio.timeout(None)
-        progress = Progress(self._connection, deadline)
+        ends_at = asyncio.get_running_loop().time() + self._connection.timeout
+        deadline = asyncio.timeout_at(ends_at)
+        progress = Progress(self._connection, deadline, ends_at)
         try:
             # Around everything, also the library's tidying up after the answer.
             async with deadline:
-                progress.begin()
                 return await self._exchange(request, headers, progress)
         except Exception as error:  # noqa: BLE001  # here an attempt's outcome is decided
             return no_answer(error, progress, self._connection)

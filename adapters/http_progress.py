@@ -21,13 +21,14 @@ class Phase(StrEnum):
 class Progress:
     """One call: its phase, its status once known, and its deadline, which moves with the phase.
 
-    Every deadline ends with the total one at the latest. Connecting has its own in the HTTP library.
+    Every deadline ends with the total one at the latest, at ``ends_at`` of the loop's clock, which is where it stands
+    when this is made. Connecting has its own in the HTTP library.
     """
 
-    def __init__(self, connection: Connection, deadline: asyncio.Timeout) -> None:
+    def __init__(self, connection: Connection, deadline: asyncio.Timeout, ends_at: float) -> None:
         self._connection = connection
         self._deadline = deadline
-        self._ends_at = asyncio.get_running_loop().time() + connection.timeout
+        self._ends_at = ends_at
         self.phase = Phase.CONNECTING
         self.status: int | None = None
         self.sent_bytes = 0
@@ -36,10 +37,6 @@ class Progress:
     def was_sent(self) -> bool:
         """Say whether a byte of the request may have left; False is proof."""
         return self.phase is not Phase.CONNECTING
-
-    def begin(self) -> None:
-        """Start the clock."""
-        self._deadline.reschedule(self._ends_at)
 
     def sending(self) -> None:
         """The first byte is about to leave."""
@@ -73,4 +70,5 @@ class Progress:
         ends_at = self._ends_at
         if own_seconds is not None:
             ends_at = min(ends_at, asyncio.get_running_loop().time() + own_seconds)
-        self._deadline.reschedule(ends_at)
+        if ends_at != self._deadline.when():
+            self._deadline.reschedule(ends_at)

@@ -23,6 +23,9 @@ _MESSAGE_FIELDS = ("message", "detail", "error", "title")
 
 MISSING = object()
 
+# Made once: a new one for each answer costs more than reading it.
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
+
 
 def encode(document: object) -> bytes:
     """Write a document as JSON: keys in its order, decimals with every digit.
@@ -44,7 +47,7 @@ def decode(body: bytes) -> object:
         ValueError: it is not JSON.
     """
     try:
-        return json.loads(body, parse_int=str, parse_float=str)
+        return _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except RecursionError:
         raise ValueError("nested too deep") from None
 

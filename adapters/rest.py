@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from adapters import path_template
 from adapters.answers import Answer, NoAnswer, classify_no_answer
@@ -30,6 +30,16 @@ from outbox.model.recovery import Asking, LookupThenCreate, NoRecovery
 _MAX_PATH_CHARACTERS = 200
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """An operation, and what follows for all its calls. ``call`` lacks the secrets and the document of one."""
+
+    operation: Operation
+    capabilities: Capabilities
+    is_repeatable: bool
+    call: Call
+
+
 class RestAdapter:
     """One connection to one REST target. Satisfies `outbox.model.adapter.Adapter`."""
 
@@ -39,20 +49,17 @@ class RestAdapter:
         self._base_url = target.base_url
         version = settings.api_version
         self._version = user_agent() if version is None else f"{user_agent()} api {version.name}"
+        self._ways = {name: self._way_for(operation) for name, operation in settings.operations.items()}
+        self._max_batch = max(_max_batch(operation) for operation in settings.operations.values())
+        self._settings_secrets = settings.secrets()
 
     def capabilities(self, event_type: str) -> Capabilities:
         """Return what the operation for this event type declares."""
-        operation = self._operation(event_type)
-        return Capabilities(
-            recovery=self._settings.recovery_of(operation),
-            version=self._version,
-            asking=Asking(operation.settle) if operation.look_up is not None else None,
-            max_batch=_max_batch(operation),
-        )
+        return self._way(event_type).capabilities
 
     def max_batch(self) -> int:
         """Return how many requests one call takes at most."""
-        return max(_max_batch(operation) for operation in self._settings.operations.values())
+        return self._max_batch
 
     def render(self, delivery: Delivery) -> RestRequest:
         """Return the call for a delivery: the same delivery always gives the same bytes.
@@ -60,7 +67,7 @@ class RestAdapter:
         Raises:
             MappingError: there is no operation for the type, or the document lacks a field of the path.
         """
-        return rendered(delivery, self._operation(delivery.type), self._settings, self._base_url)
+        return rendered(delivery, self._way(delivery.type).operation, self._settings, self._base_url)
 
     async def send(self, requests: Sequence[Request], *, traceparent: str | None) -> Sequence[Receipt]:
         """Send requests that `render` made, once.
@@ -71,14 +78,14 @@ class RestAdapter:
         ours = [request for request in requests if isinstance(request, RestRequest)]
         if len(ours) != len(requests):
             raise TypeError("a REST request must come from render()")
-        batch = ours[0].operation.batch
+        batch = self._way(ours[0].event_type).operation.batch
         if batch is None:
             return [await self._send(request, traceparent) for request in ours]
         return await self._send_batch(ours, batch, traceparent)
 
     async def look_up(self, event_type: str, reference: str) -> Found:
         """Ask for a record as the operation's ``look_up`` says."""
-        request = self._operation(event_type).look_up
+        request = self._way(event_type).operation.look_up
         if request is None:
             return Found(NotTold(Configuration(f"{event_type}: this operation has no look_up")))
         came = await self._ask(look_up_url(self._base_url, request, reference))
@@ -87,7 +94,7 @@ class RestAdapter:
 
     async def poll(self, event_type: str, job: str) -> Receipt:
         """Ask for a job as the operation's ``job`` says."""
-        request, url = self._operation(event_type).job, job_url(self._base_url, job)
+        request, url = self._way(event_type).operation.job, job_url(self._base_url, job)
         if request is None or url is None:
             return Receipt(Configuration(f"{event_type}: the job's address is not one of this target"))
         came = await self._ask(url)
@@ -105,7 +112,7 @@ class RestAdapter:
         return await self._target.call(Request("GET", url, b"", headers), is_repeatable=True)
 
     async def _send(self, request: RestRequest, traceparent: str | None) -> Receipt:
-        is_repeatable = self._is_repeatable(request.operation)
+        is_repeatable = self._way(request.event_type).is_repeatable
         came = await self._target.call(request, is_repeatable=is_repeatable, traceparent=traceparent)
         # Afterwards: by now the token is known that a reason must not repeat.
         call = self._call(request)
@@ -118,7 +125,7 @@ class RestAdapter:
     ) -> Sequence[Receipt]:
         first = requests[0]
         together = replace(first, body=body_of([request.body for request in requests], batch.records))
-        is_repeatable = self._is_repeatable(first.operation)
+        is_repeatable = self._way(first.event_type).is_repeatable
         came = await self._target.call(together, is_repeatable=is_repeatable, traceparent=traceparent)
         call = self._call(first)
         if isinstance(came, NoAnswer):
@@ -159,35 +166,44 @@ class RestAdapter:
         )
 
     def _secrets(self) -> tuple[str, ...]:
-        return (*self._target.secrets(), *self._settings.secrets())
+        return (*self._target.secrets(), *self._settings_secrets)
 
-    def _is_repeatable(self, operation: Operation) -> bool:
-        return not isinstance(self._settings.recovery_of(operation), NoRecovery | LookupThenCreate)
-
-    def _operation(self, event_type: str) -> Operation:
-        operations = self._settings.operations
-        operation = operations.get(event_type) or operations.get(ANY_TYPE)
-        if operation is None:
-            existing = ", ".join(repr(name) for name in operations)
+    def _way(self, event_type: str) -> _Way:
+        way = self._ways.get(event_type) or self._ways.get(ANY_TYPE)
+        if way is None:
+            existing = ", ".join(repr(name) for name in self._ways)
             raise MappingError(
                 "(event type)",
                 f"no operation for event type {event_type!r}; adapter.operations has {existing}",
             )
-        return operation
+        return way
+
+    def _way_for(self, operation: Operation) -> _Way:
+        settings = self._settings
+        recovery = settings.recovery_of(operation)
+        is_repeatable = not isinstance(recovery, NoRecovery | LookupThenCreate)
+        return _Way(
+            operation,
+            Capabilities(
+                recovery=recovery,
+                version=self._version,
+                asking=Asking(operation.settle) if operation.look_up is not None else None,
+                max_batch=_max_batch(operation),
+            ),
+            is_repeatable,
+            Call(
+                label=f"{operation.method} {operation.path[:_MAX_PATH_CHARACTERS]}",
+                is_repeatable=is_repeatable,
+                addresses_record=path_template.has_placeholder(operation.path),
+                is_job=operation.job is not None,
+                external_id=operation.external_id,
+                rules=(*operation.rules, *settings.rules),
+                statuses=settings.statuses,
+            ),
+        )
 
     def _call(self, request: RestRequest) -> Call:
-        operation = request.operation
-        return Call(
-            label=f"{request.method} {operation.path[:_MAX_PATH_CHARACTERS]}",
-            is_repeatable=self._is_repeatable(operation),
-            addresses_record=path_template.has_placeholder(operation.path),
-            is_job=operation.job is not None,
-            external_id=operation.external_id,
-            rules=(*operation.rules, *self._settings.rules),
-            statuses=self._settings.statuses,
-            secrets=self._secrets(),
-            document=request.document,
-        )
+        return replace(self._way(request.event_type).call, secrets=self._secrets(), document=request.document)
 
 
 def _max_batch(operation: Operation) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from adapters.answers import Answer
-from adapters.json_text import MISSING, decode, dig
+from adapters.json_text import MISSING, dig
 from adapters.rest_classify import Call, classify
 from adapters.rest_rules import verdict
 from adapters.rest_shapes import Batch, ByReference
@@ -71,10 +71,14 @@ def outcomes(answer: Answer, call: Call, batch: Batch, documents: Sequence[Mappi
     What is not told of a record is unknown: that others succeeded says nothing of it.
     """
     answer = _plain(answer)
+    alone = replace(answer, headers={**answer.headers, "content-type": "application/json"})
+    # Its own status alone is the record's; the call's has been judged.
+    statuses = call.statuses if batch.status is not None else {}
+    judged = replace(call, rules=batch.rules, statuses=statuses, external_id=batch.external_id, addresses_record=True)
     return [
         Unknown(f"{call.label}: {one.reason}")
         if isinstance(one, _Untold)
-        else _outcome(one.result, answer, replace(call, document=document), batch)
+        else _outcome(one.result, alone, replace(judged, document=document), batch)
         for one, document in zip(_results(answer, batch, documents), documents, strict=True)
     ]
 
@@ -97,9 +101,8 @@ def _results(answer: Answer, batch: Batch, documents: Sequence[Mapping[str, obje
     count = len(documents)
     if answer.body is None:
         return [_Untold("the answer is longer than max_answer_bytes, and was not read")] * count
-    try:
-        answered = decode(answer.body)
-    except ValueError:
+    answered = answer.document
+    if answered is MISSING:
         return [_Untold(f"answered {answer.status} without results that can be read")] * count
     results = answered if batch.results is None else dig(answered, batch.results)
     if not isinstance(results, list):
@@ -146,13 +149,17 @@ def _outcome(result: object, answer: Answer, call: Call, batch: Batch) -> Outcom
         if text is MISSING or not isinstance(text, str) or _STATUS.fullmatch(text) is None:
             return Unknown(f"{call.label}: a result has no status at {batch.status}")
         status = int(text)
-    alone = Answer(status, {**answer.headers, "content-type": "application/json"}, json.dumps(result).encode())
-    statuses = call.statuses if batch.status is not None else {}
-    judged = replace(call, rules=batch.rules, statuses=statuses, external_id=batch.external_id, addresses_record=True)
-    outcome = classify(alone, judged)
-    is_told = verdict(alone, batch.rules) is not None or not {str(status), f"{status // 100}xx"}.isdisjoint(statuses)
-    if isinstance(outcome, Configuration) and not is_told:
+    alone = Answer(status, answer.headers, json.dumps(result).encode())
+    outcome = classify(alone, call)
+    if isinstance(outcome, Configuration) and not _is_told(alone, call):
         # The call was let in, so it is this record that is refused: it must not stop the flow for all others.
         is_refusal = status // 100 == _REFUSAL
         return Rejected(outcome.reason) if is_refusal else Unknown(outcome.reason)
     return outcome
+
+
+def _is_told(answer: Answer, call: Call) -> bool:
+    """Say whether the settings speak of such an answer."""
+    status = answer.status
+    words = {str(status), f"{status // 100}xx"}
+    return verdict(answer, call.rules) is not None or not words.isdisjoint(call.statuses)

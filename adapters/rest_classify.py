@@ -8,7 +8,7 @@ from typing import assert_never
 from urllib.parse import urlsplit
 
 from adapters.answers import Answer
-from adapters.json_text import MISSING, decode, dig, message, one_line, quotable, told
+from adapters.json_text import MISSING, dig, message, one_line, quotable, told
 from adapters.rest_rules import Rule, StatusWord, Verdict, verdict
 from adapters.retry_after import retry_after_seconds
 from outbox.model.outcome import (
@@ -124,21 +124,10 @@ def _success(answer: Answer, call: Call) -> Outcome:
             return Unknown(f"{call.label}: answered {status} without the job's address")
         case 207:
             return Unknown(f"{call.label}: answered 207, several results in one, which this adapter cannot read")
-    if answer.content_type in _HTML or (answer.content_type.endswith("json") and _is_garbage(answer)):
+    if answer.content_type in _HTML or (answer.content_type.endswith("json") and answer.is_garbage):
         # A login page, a maintenance page or a captive portal says 200 as well.
         return _not_json(answer, call)
     return _applied(answer, call)
-
-
-def _is_garbage(answer: Answer) -> bool:
-    """Say whether an answer is not the JSON that it claims to be."""
-    if not answer.body:
-        return False
-    try:
-        decode(answer.body)
-    except ValueError:
-        return True
-    return False
 
 
 def _applied(answer: Answer, call: Call) -> Applied | Unknown:
@@ -149,10 +138,9 @@ def _applied(answer: Answer, call: Call) -> Applied | Unknown:
         return _without_id(answer, call, "it is longer than max_answer_bytes and was not read")
     if not answer.body:
         return _without_id(answer, call, "it is empty")
-    try:
-        found = dig(decode(answer.body), call.external_id)
-    except ValueError:
+    if answer.is_garbage:
         return _not_json(answer, call)
+    found = dig(answer.document, call.external_id)
     if found is MISSING:
         return _without_id(answer, call, "is external_id right?")
     # Decoded numbers are text already. Text that is not printable would not survive in a database.

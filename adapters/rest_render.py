@@ -20,12 +20,12 @@ _KEY_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestRequest(Request):
-    """A rendered call that remembers by what its answer is judged: its operation, and what it tells the target.
+    """A rendered call that remembers by what its answer is judged: its event's type, and what it tells the target.
 
     Of an operation with batches it is one record, and its body what stands in the list.
     """
 
-    operation: Operation
+    event_type: str
     document: Mapping[str, object] = field(repr=False)
 
 
@@ -59,7 +59,7 @@ def rendered(delivery: Delivery, operation: Operation, settings: RestSettings, b
         body=body,
         headers=headers,
         reference=_reference(operation, path, document),
-        operation=operation,
+        event_type=delivery.type,
         document=document,
     )
 

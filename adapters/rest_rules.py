@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from adapters.answers import Answer
-from adapters.json_text import MISSING, decode, dig
+from adapters.json_text import MISSING, dig
 from adapters.retry_after import MAX_AFTER_SECONDS
 from adapters.settings_parts import DottedPath
 from outbox.model.connection import broken_rule
@@ -106,7 +106,7 @@ def verdict(answer: Answer, rules: Sequence[Rule]) -> Verdict | None:
 
     A success whose body rules should have judged, and which cannot be read, is unknown: it may say that it failed.
     """
-    document = _document(answer)
+    document = answer.document if rules else MISSING
     for rule in rules:
         if not _fits_status(rule, answer.status):
             continue
@@ -129,13 +129,6 @@ def dig_all(document: object, path: str) -> Iterator[object]:
     parent = dig(document, head.rstrip(".")) if head else document
     for entry in parent if isinstance(parent, list) else ():
         yield from dig_all(entry, tail.lstrip(".")) if tail else (entry,)
-
-
-def _document(answer: Answer) -> object:
-    try:
-        return decode(answer.body) if answer.body else MISSING
-    except ValueError:
-        return MISSING
 
 
 def _fits_status(rule: Rule, status: int) -> bool:

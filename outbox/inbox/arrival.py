@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 
 import orjson
 
@@ -15,6 +16,7 @@ from outbox.model.inbox import BODY_LEFT_OUT, Arrival
 _MAX_ID_BYTES = 255
 _MAX_KEY_BYTES = 512
 _INT64 = 2**63
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def arrival_of(message: Message, flow: str | None = None) -> Arrival:
@@ -92,7 +94,7 @@ def _is_text(value: str, max_bytes: int) -> bool:
         size_bytes = len(value.encode())
     except UnicodeEncodeError:
         return False
-    return 0 < size_bytes <= max_bytes and all(character >= " " and character != "\x7f" for character in value)
+    return 0 < size_bytes <= max_bytes and _CONTROL.search(value) is None
 
 
 def _printable(value: str) -> str:

@@ -65,14 +65,8 @@ class Request:
 
     def sha256(self) -> bytes:
         """Return the 32-byte hash that proves that a repeated request is the same request."""
-        digest = hashlib.sha256()
-        for part in (
-            self.method,
-            self.url,
-            *(f"{name}:{self.headers[name]}" for name in sorted(self.headers)),
-        ):
-            digest.update(part.encode())
-            digest.update(b"\n")
+        headers = [f"{name}:{self.headers[name]}\n" for name in sorted(self.headers)]
+        digest = hashlib.sha256("".join([self.method, "\n", self.url, "\n", *headers]).encode())
         digest.update(self.body)
         return digest.digest()
 
