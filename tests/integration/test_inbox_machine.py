@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any, ClassVar, Literal
 
@@ -24,15 +24,27 @@ from outbox.model.flow_policy import FlowPolicy
 from outbox.postgres.connection import Connection, connect
 from outbox.postgres.inbox_store import InboxSession
 from tests.kit.database import fresh_database
-from tests.kit.model_adapter import LAST_EDITION, SETTLE_SECONDS, ModelAdapter
+from tests.kit.model_adapter import ModelAdapter
 from tests.kit.model_judge import complaints, final_complaints
+from tests.kit.model_moves import (
+    MOVES,
+    STEPS,
+    ComesAgain,
+    End,
+    GoesOn,
+    LanesReleased,
+    MappingChanges,
+    Move,
+    TargetGoesOn,
+    TimePasses,
+    Works,
+)
 from tests.kit.model_replica import CIRCUIT, LEASE_SECONDS, Replica, Site
-from tests.kit.model_target import WINDOW_SECONDS, ModelTarget, Nature, Style, Trouble
+from tests.kit.model_target import ModelTarget, Nature, Style, Trouble
 from tests.kit.model_wire import Wire
 from tests.kit.shared_servers import Addresses
 
 _LANES = 2
-_STEPS = ("hold", "fetch", "begin", "call", "settle")
 _LOOK = """
     select message_id, sequence, key, state, due_at is not null as is_due, is_passed, reason, reason_class,
            failures, attempt
@@ -50,13 +62,6 @@ _PASS = """
 """
 # Each turn lets time pass, so that after these the longest wait is over.
 _TURNS_IN_VAIN = 5
-
-_replicas = st.integers(0, 1)
-_steps = st.sampled_from([*_STEPS[1:], "settle"])
-_times = st.sampled_from([LEASE_SECONDS + 1, SETTLE_SECONDS + 1, WINDOW_SECONDS - 99, WINDOW_SECONDS + 1])
-_troubles = st.sampled_from([Trouble.NO_TROUBLE] * 4 + list(Trouble))
-_natures = st.sampled_from([Nature.FINE] * 8 + list(Nature))
-_events = st.lists(st.tuples(st.sampled_from(["k1", "k2", None]), _natures), min_size=1, max_size=4)
 
 
 class World:
@@ -90,58 +95,26 @@ class InboxMachine(RuleBasedStateMachine):
         world.run(self.acceptor.register(_LANES))
         world.run(self.acceptor.accept(self.wire.next([("k1", Nature.FINE)] * 2, held_back=None)))
 
-    @rule(events=_events, held_back=st.none() | st.integers(0, 3))
-    def events_arrive(self, events: list[tuple[str | None, Nature]], held_back: int | None) -> None:
-        self.world.run(self.acceptor.accept(self.wire.next(events, held_back=held_back)))
-
-    @rule(data=st.data())
-    def something_arrives_late_or_again(self, data: st.DataObject) -> None:
-        late = self.wire.late()
-        if self.wire.arrived and not late:
-            late = data.draw(st.lists(st.sampled_from(self.wire.arrived), min_size=1, max_size=3))
-        self.world.run(self.acceptor.accept(late))
-
-    @rule(which=_replicas, turns=st.integers(1, 3), last=_steps, trouble=_troubles)
-    def a_replica_works(self, which: int, turns: int, last: str, trouble: Trouble) -> None:
-        """Until some step, where it stands still."""
-        for turn in range(1, turns + 1):
-            for step in _STEPS if turn < turns else _STEPS[: _STEPS.index(last) + 1]:
-                self._step(self.replicas[which], step, trouble)
-
-    @rule(which=_replicas, trouble=_troubles)
-    def a_replica_goes_on(self, which: int, trouble: Trouble) -> None:
-        """With what it has in memory, however old that is."""
-        for step in ("begin", "call", "settle"):
-            self._step(self.replicas[which], step, trouble)
-
-    @rule(which=_replicas, last=_steps, trouble=_troubles, seconds=_times, turns=st.integers(1, 3), thaws=st.booleans())
-    def a_replica_is_frozen(
-        self, which: int, last: str, trouble: Trouble, seconds: float, turns: int, *, thaws: bool
-    ) -> None:
-        """The other one takes over what it had begun, and then it may go on as if nothing had happened."""
-        self.a_replica_works(which, 1, last, trouble)
-        self._pass(seconds)
-        self.a_replica_works(1 - which, turns, "settle", Trouble.NO_TROUBLE)
-        if thaws:
-            self.a_replica_goes_on(which, Trouble.NO_TROUBLE)
-
-    @rule(which=_replicas, is_killed=st.booleans())
-    def a_replica_dies(self, which: int, *, is_killed: bool) -> None:
-        self.world.run(self.replicas[which].begin_again(is_killed=is_killed))
-
-    @rule(seconds=_times)
-    def time_passes(self, seconds: float) -> None:
-        self._pass(seconds)
-
-    @rule(which=_replicas, edition=st.none() | st.integers(0, LAST_EDITION), goes_on=st.booleans())
-    def something_else_happens(self, which: int, edition: int | None, *, goes_on: bool) -> None:
-        """The mapping is changed, the target goes on with what it holds, or a replica gives its idle lanes back."""
-        if edition is not None:
-            self.site.mapping.edition = edition
-        elif goes_on:
-            self.site.target.go_on()
-        else:
-            self.world.run(self.replicas[which].release())
+    @rule(move=MOVES)
+    def something_happens(self, move: Move) -> None:
+        """One rule for everything: of several a walk leaves most out, and without work nothing can go wrong."""
+        match move:
+            case Works():
+                self._works(move)
+            case GoesOn(which, trouble):
+                self._work(which, STEPS[2:], trouble)
+            case TimePasses(seconds):
+                self._pass(seconds)
+            case ComesAgain(numbers):
+                arrived = self.wire.arrived
+                again = [arrived[number % len(arrived)] for number in numbers]
+                self.world.run(self.acceptor.accept(self.wire.late() or again))
+            case MappingChanges(edition):
+                self.site.mapping.edition = edition
+            case TargetGoesOn():
+                self.site.target.go_on()
+            case LanesReleased(which):
+                self.world.run(self.replicas[which].release())
 
     @invariant()
     def every_delivery_is_as_the_target_says(self) -> None:
@@ -158,7 +131,7 @@ class InboxMachine(RuleBasedStateMachine):
         self.world.run(replica.begin_again(is_killed=True))
         turns_in_vain, before = 0, self._rows()
         while turns_in_vain < _TURNS_IN_VAIN and any(row["is_due"] or row["state"] == "applying" for row in before):
-            for step in _STEPS:
+            for step in STEPS:
                 self._step(replica, step, Trouble.NO_TROUBLE)
             self.every_delivery_is_as_the_target_says()
             after = self._rows()
@@ -168,6 +141,26 @@ class InboxMachine(RuleBasedStateMachine):
         self.every_delivery_is_as_the_target_says()
         found = final_complaints(self._rows(), self.site.target, self.wire, self.order)
         assert not found, found
+
+    def _works(self, move: Works) -> None:
+        if move.events:
+            self.world.run(self.acceptor.accept(self.wire.next(move.events, held_back=move.held_back)))
+        self._work(move.which, STEPS[: STEPS.index(move.last) + 1], move.trouble)
+        match move.then:
+            case End.KILLED | End.RESTARTED:
+                self.world.run(self.replicas[move.which].begin_again(is_killed=move.then is End.KILLED))
+            case End.FROZEN | End.THAWED:
+                # The other one takes over what it had begun, and then it may go on as if nothing had happened.
+                self._pass(move.seconds)
+                self._work(1 - move.which, STEPS, Trouble.NO_TROUBLE)
+                if move.then is End.THAWED:
+                    self._work(move.which, STEPS[2:], Trouble.NO_TROUBLE)
+            case End.NOTHING:
+                pass
+
+    def _work(self, which: int, steps: Sequence[str], trouble: Trouble) -> None:
+        for step in steps:
+            self._step(self.replicas[which], step, trouble)
 
     def _step(self, replica: Replica, name: str, trouble: Trouble) -> None:
         self.world.run(replica.call(trouble) if name == "call" else getattr(replica, name)())
