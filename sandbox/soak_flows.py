@@ -76,7 +76,10 @@ FLOWS: tuple[SoakFlow, ...] = (
         idempotency={"window": f"{SHORT_WINDOW_SECONDS:g}s", "margin": _SHORT_MARGIN},
         window_seconds=SHORT_WINDOW_SECONDS,
     ),
-    SoakFlow("upsert", {"method": "PUT", "path": "/upserts/{external_ref}", "recovery": "upsert", **_DEAL_ID}),
+    SoakFlow(
+        "upsert",
+        {"method": "PUT", "path": "/upserts/{external_ref}", "recovery": "upsert", "settle": SETTLE, **_DEAL_ID},
+    ),
     SoakFlow(
         "named-create",
         {"path": "/named/deals", "recovery": "named_create", "reference": "external_ref", **_DEAL_ID},

@@ -137,6 +137,7 @@ def _resumed(due: DueDelivery, capabilities: Capabilities, send: Send | None, pr
         last_sent_age_seconds=due.last_sent_age_seconds or 0.0,
         is_same_request=is_same_request,
         is_same_reference=is_same_request or is_named,
+        has_key=due.key is not None,
         job=due.job,
     )
     step = resume(capabilities.recovery, doubt, capabilities.asking if due.reference is not None else None)
@@ -148,7 +149,9 @@ def _resumed(due: DueDelivery, capabilities: Capabilities, send: Send | None, pr
         case Poll(job):
             return Ask(due, CallKind.POLL, job, capabilities)
         case Wait(seconds):
-            return _in_doubt(due, "the target may still be at it, so that asking proves nothing yet", seconds)
+            return _in_doubt(
+                due, "the target may still be at it: neither asking nor sending again is safe yet", seconds
+            )
         case Park(reason):
             return _in_doubt(due, f"sending it again is not safe: {problem or reason}")
         case SendAgain() | LookUp():

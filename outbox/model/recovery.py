@@ -32,10 +32,12 @@ class IdempotencyKey:
 class UpsertByReference:
     """The request names its record by a reference of ours and says what it is to be: sending it again changes nothing.
 
-    ``is_order_safe``: the target itself refuses an older event after a newer one.
+    But a call that the target is still at may write its record after a later event of the key has. So nothing of the
+    key goes on until it is over: ``settle_seconds`` after it left, at least the longest time that the target gives a
+    request. 0 where the target itself refuses an older event after a newer one, or no two events write one record.
     """
 
-    is_order_safe: bool = False
+    settle_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Doubt:
         last_sent_age_seconds: since the latest call began.
         is_same_request: what would be sent now is byte for byte what was sent first.
         is_same_reference: what would be sent now names the same record.
+        has_key: later events of its key wait for it.
         job: where the target said to ask, if it did.
     """
 
@@ -88,6 +91,7 @@ class Doubt:
     last_sent_age_seconds: float
     is_same_request: bool
     is_same_reference: bool
+    has_key: bool = True
     job: str | None = None
 
 
@@ -149,6 +153,9 @@ def resume(strategy: RecoveryStrategy, doubt: Doubt, asking: Asking | None) -> N
             if not strategy.is_open(doubt.first_sent_age_seconds):
                 return _look_up_or_park(doubt, asking, _late(doubt, window_seconds))
             return SendAgain() if doubt.is_same_request else _look_up_or_park(doubt, asking, _CHANGED)
+        case UpsertByReference(settle_seconds) if doubt.is_same_reference:
+            left = settle_seconds - doubt.last_sent_age_seconds
+            return Wait(left) if left > 0 and doubt.has_key else SendAgain()
         case UpsertByReference() | ClientNamedCreate():
             return SendAgain() if doubt.is_same_reference else _look_up_or_park(doubt, asking, _RENAMED)
         case LookupThenCreate():

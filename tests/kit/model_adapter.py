@@ -30,6 +30,7 @@ STRATEGIES: Mapping[Style, RecoveryStrategy] = {
     Style.KEY_CACHES_ERRORS: IdempotencyKey(WINDOW_SECONDS, MARGIN_SECONDS, caches_errors=True),
     Style.KEY_THEN_LOOK_UP: IdempotencyKey(WINDOW_SECONDS, MARGIN_SECONDS),
     Style.UPSERT: UpsertByReference(),
+    Style.UPSERT_BY_KEY: UpsertByReference(SETTLE_SECONDS),
     Style.NAMED_CREATE: ClientNamedCreate(),
     Style.LOOK_UP: LookupThenCreate(),
     Style.JOB: AsyncJob(WINDOW_SECONDS, MARGIN_SECONDS, poll_seconds=0.0),
@@ -76,5 +77,14 @@ class ModelAdapter:
             "/",
             json.dumps(body).encode(),
             {KEY_HEADER: delivery.idempotency_key},
-            reference=None if self.style in {Style.KEY, Style.JOB, Style.NONE} else delivery.message_id,
+            reference=self._reference(delivery),
         )
+
+    def _reference(self, delivery: Delivery) -> str | None:
+        match self.style:
+            case Style.KEY | Style.JOB | Style.NONE:
+                return None
+            case Style.UPSERT_BY_KEY:
+                return delivery.key or delivery.message_id
+            case _:
+                return delivery.message_id

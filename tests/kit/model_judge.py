@@ -111,7 +111,7 @@ def _may_park(row: Row, style: Style, nature: Nature) -> bool:
                 or "changed" in row["reason"]
                 or (nature is Nature.LATER_UNMAPPABLE)
             )
-        case Style.UPSERT | Style.NAMED_CREATE:
+        case Style.UPSERT | Style.UPSERT_BY_KEY | Style.NAMED_CREATE:
             return nature is Nature.LATER_UNMAPPABLE
         case _:
             return False

@@ -7,6 +7,7 @@ strategy promises takes effect twice, and what was held takes effect after its c
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -33,7 +34,7 @@ from outbox.model.outcome import (
 
 WINDOW_SECONDS = 1000.0
 # The longest time for which the target goes on with a request whose client has given up.
-HELD_SECONDS = 20.0
+HELD_SECONDS = 55.0
 KEY_HEADER = "Idempotency-Key"
 
 
@@ -44,6 +45,7 @@ class Style(StrEnum):
     KEY_CACHES_ERRORS = "key_caches_errors"
     KEY_THEN_LOOK_UP = "key_then_look_up"
     UPSERT = "upsert"
+    UPSERT_BY_KEY = "upsert_by_key"
     NAMED_CREATE = "named_create"
     LOOK_UP = "look_up"
     JOB = "job"
@@ -226,8 +228,14 @@ class ModelTarget:
         effect = _effect(request)
         if self.style in {Style.UPSERT, Style.NAMED_CREATE} and effect in self.effects:
             return AlreadyApplied(effect.message_id) if self.style is Style.NAMED_CREATE else Applied(effect.message_id)
+        if self.style is Style.UPSERT_BY_KEY and effect in self._records():
+            return Applied(effect.message_id)
         self.effects.append(effect)
         return Applied(effect.message_id)
+
+    def _records(self) -> Collection[Effect]:
+        """Return what the records were last made to be; those of a key are one record."""
+        return {effect.key or effect.message_id: effect for effect in self.effects}.values()
 
     def _run(self, job: _Job) -> None:
         if not (job.is_over or job.has_failed):
