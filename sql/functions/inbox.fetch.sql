@@ -62,7 +62,9 @@ begin
                  order by place
                  limit most
                ) c;
-        exit when of_lane >= most or cardinality(found) >= most;
+        exit when of_lane >= most or cardinality(found) >= most
+               -- Fewer than one lane's part: none was cut off.
+               or coalesce(cardinality(found), 0) < of_lane;
         of_lane := most;
     end loop;
     return query

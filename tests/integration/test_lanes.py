@@ -104,3 +104,24 @@ async def test_a_key_is_always_in_the_same_lane_and_keys_are_spread(join: Join, 
     per_key = await database.rows("select count(distinct lane) as lanes from inbox.delivery group by key")
     assert {row["lanes"] for row in per_key} == {1}
     assert await database.value("select count(distinct lane) from inbox.delivery") == LANES
+
+
+@pytest.mark.parametrize("in_one_lane", [0, 3, 4, 5, 40])
+@pytest.mark.parametrize("spread", [0, 1, 30])
+async def test_what_is_due_is_found_however_it_is_spread_over_the_lanes(
+    join: Join, database: Database, in_one_lane: int, spread: int
+) -> None:
+    one = await join("one")
+    await one.hold()
+    crowded = await database.rows(
+        "select 'c' || n as key from generate_series(1, 2000) n where outbox.lane_of('c' || n, 0, $1) = 7 limit $2",
+        LANES,
+        in_one_lane,
+    )
+    keys = [row["key"] for row in crowded] + [f"s{number}" for number in range(spread)]
+    assert len(crowded) == in_one_lane
+    if keys:
+        await one.accept(*[arrival(number, key) for number, key in enumerate(keys, 1)])
+    for wanted in (1, 5, 32, 100):
+        assert len(await one.due(wanted)) == min(wanted, len(keys))
+        assert len(await one.due(wanted, newest_first=True)) == min(wanted, len(keys))
