@@ -22,6 +22,7 @@ from tests.kit.copies import (
 )
 from tests.kit.database import Database
 from tests.kit.outbox import NEXT_STEP, Outbox
+from tests.kit.process import Process
 from tests.kit.site import proxied
 from tests.kit.tap import Tap
 from tests.kit.urls import port_of, with_database
@@ -42,6 +43,12 @@ def _same_database(url: str, outbox: Outbox) -> str:
     return with_database(url, outbox.database.url.rpartition("/")[2])
 
 
+async def _confirmed(relay: Process, outbox: Outbox, emitted: set[str]) -> None:
+    """Wait until the relay knows that the broker has these: what it does not know, it cannot miss on another server."""
+    await outbox.saw(emitted)
+    await relay.logged("page published", last_sequence=max(message.sequence for message in outbox.tap.seen))
+
+
 async def test_a_relay_survives_a_failover_that_lost_nothing_and_stops_at_one_that_did(
     other_cluster: PrivateCluster, on_cluster: Outbox
 ) -> None:
@@ -55,7 +62,7 @@ async def test_a_relay_survives_a_failover_that_lost_nothing_and_stops_at_one_th
         await caught_up(other_cluster.primary.url, behind)
         await cut_off(behind)
         emitted |= await on_cluster.emit(3)
-        await on_cluster.saw(emitted)
+        await _confirmed(relay, on_cluster, emitted)
         await caught_up(other_cluster.primary.url, complete)
 
         postgres.refuse()
@@ -66,7 +73,7 @@ async def test_a_relay_survives_a_failover_that_lost_nothing_and_stops_at_one_th
         survived = await relay.logged(SURVIVED)
         assert (survived["timeline_before"], survived["verified_events"]) == ("00000001", 9)
         emitted |= await on_cluster.on(_same_database(complete, on_cluster)).emit(2)
-        await on_cluster.saw(emitted)
+        await _confirmed(relay, on_cluster, emitted)
 
         mark = relay.mark()
         postgres.refuse()
