@@ -119,7 +119,8 @@ begin
                row_number() over (order by v.ordinal) as place
           from verdict v
     ), overtaken as (
-        -- A smaller sequence came late while the bigger one was still untouched: they change places.
+        -- A smaller sequence came late while the bigger one was still untouched: it waits now, also when the late one
+        -- waits itself or is dead.
         update inbox.delivery d
            set state = 'blocked', due_at = null
          where d.id = any (array(
@@ -131,7 +132,7 @@ begin
                              and x.attempt = 0 and x.sequence > j.sequence
                           offset 0
                           ) o
-                    where j.state = 'ready' and j.key is not null))
+                    where j.key is not null and j.state <> 'skipped' and not j.is_passed))
     ), inserted as (
         insert into inbox.delivery (flow, message_id, generation, sequence, type, version, key, lane, copies, state, is_passed,
                                     due_at, settled_at, reason, reason_class)

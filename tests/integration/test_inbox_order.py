@@ -99,6 +99,27 @@ async def test_a_stale_event_waits_for_the_call_that_overtook_it(opened: Opened)
         assert await inbox.apply_all() == ["m1"]
 
 
+@pytest.mark.parametrize("batches", [[[2, 5]], [[5, 2]], [[2], [5]], [[5], [2]]], ids=str)
+async def test_what_comes_late_behind_a_dead_letter_is_not_overtaken(
+    opened: Opened, database: Database, batches: list[list[int]]
+) -> None:
+    """The sixth was free to go, and the second is stale: neither of them may let the sixth go before the fifth."""
+    async with opened(OrderPolicy(on_stale="park", on_dead="block")) as inbox:
+        await inbox.accept(arrival(3))
+        assert await inbox.apply_all() == ["m3"]
+        await inbox.accept(arrival(6))
+        for batch in batches:
+            await inbox.accept(*map(arrival, batch))
+        assert await inbox.states() == {"m3": "applied", "m6": "blocked", "m2": "dead", "m5": "blocked"}
+        assert await inbox.apply_all() == []
+        await database.rows(
+            "select * from inbox.resolve($1, array(select id from inbox.delivery where message_id = 'm2'), 'skip',"
+            " 'ann', 'not needed', null, null, false, null)",
+            FLOW,
+        )
+        assert await inbox.apply_all() == ["m5", "m6"]
+
+
 async def test_the_database_knows_the_same_transitions_as_the_program(database: Database) -> None:
     text = await database.value(
         "select pg_get_triggerdef(oid) from pg_trigger where tgname = 'delivery_transition_is_known'"
