@@ -10,7 +10,6 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-import aio_pika
 import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
@@ -29,14 +28,6 @@ from tests.kit.waiting import until
 FLOWS = (FlowRoute("orders", ("order.#",)),)
 MIB = 1024 * 1024
 DEFAULT_LIMIT_OF_4 = 20
-
-
-@pytest.fixture
-async def version(broker: Broker) -> tuple[int, ...]:
-    async with await aio_pika.connect(broker.url) as connection:
-        assert connection.transport is not None
-        text = connection.transport.connection.server_properties["version"]
-    return tuple(int(part) for part in str(text).split("."))
 
 
 @pytest.fixture

@@ -197,7 +197,9 @@ async def test_publishing_and_consuming_of_one_process_are_on_connections_of_the
         await process.logged("lead taken")
 
         async def consumers() -> list[dict[str, dict[str, str]]]:
-            return await listed(f"/api/consumers/{broker.vhost}")
+            # Told before the broker knows their channels, they have an empty list in place of them.
+            rows = await listed(f"/api/consumers/{broker.vhost}")
+            return [row for row in rows if isinstance(row["channel_details"], dict)]
 
         await until(consumers, what="the flow is consumed")
 

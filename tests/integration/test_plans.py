@@ -98,6 +98,8 @@ async def test_both_hot_statements_touch_what_they_return_however_many_rows_wait
         assert touched <= 1, "taking the lead must not look through the table"
         await _check_begin_batch(connection, after)
         await _check_read_page(connection, before, after, rows)
+        if await plans_inside(connection, "select 1") is None:
+            pytest.skip("the rows were counted; the shapes of the plans need auto_explain, which this build has not")
 
 
 async def test_a_straggler_is_found_by_its_transaction_though_statistics_know_of_another_only(
@@ -151,7 +153,7 @@ async def _check_read_page(connection: asyncpg.Connection, before: str, after: s
         assert returned == min(_PAGE, max(waiting - max(passed, 0), 0)), passed
         assert touched <= 2 * _PAGE, f"{touched} rows read for a page after {passed}\n{_shown(plans)}"
         _check_pruning(plans)
-        for plan in plans:
+        for plan in plans or ():
             for node in nodes(plan):
                 is_sort = node["Node Type"] in {"Sort", "Incremental Sort"}
                 assert not is_sort or node["Actual Rows"] <= 2 * _PAGE, _shown(plans)
@@ -166,8 +168,10 @@ async def _check_read_page(connection: asyncpg.Connection, before: str, after: s
     assert touched <= 2 * returned, f"{touched} rows read for {returned}\n{_shown(plans)}"
 
 
-def _check_pruning(plans: list[dict[str, Any]]) -> None:
+def _check_pruning(plans: list[dict[str, Any]] | None) -> None:
     """Partitions that are passed are no part of any plan that runs."""
+    if plans is None:
+        return
     looked_at = {
         node["Relation Name"]
         for plan in plans
@@ -181,5 +185,5 @@ def _check_pruning(plans: list[dict[str, Any]]) -> None:
     assert max(removed) >= _OLD_PARTITIONS, _shown(plans)
 
 
-def _shown(plans: list[dict[str, Any]]) -> str:
-    return "\n\n".join(tree(plan) for plan in plans)
+def _shown(plans: list[dict[str, Any]] | None) -> str:
+    return "\n\n".join(tree(plan) for plan in plans or ())
