@@ -149,7 +149,7 @@ class RestSettings(BaseModel):
             case "upsert":
                 return UpsertByReference(operation.settle)
             case "named_create":
-                return ClientNamedCreate()
+                return ClientNamedCreate(operation.settle)
             case "look_up":
                 return LookupThenCreate()
             case "job" if keys is not None and operation.job is not None:

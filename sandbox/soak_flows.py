@@ -82,7 +82,13 @@ FLOWS: tuple[SoakFlow, ...] = (
     ),
     SoakFlow(
         "named-create",
-        {"path": "/named/deals", "recovery": "named_create", "reference": "external_ref", **_DEAL_ID},
+        {
+            "path": "/named/deals",
+            "recovery": "named_create",
+            "reference": "external_ref",
+            "settle": SETTLE,
+            **_DEAL_ID,
+        },
         statuses={"409": "already_applied"},
     ),
     SoakFlow(

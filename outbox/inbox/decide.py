@@ -137,7 +137,6 @@ def _resumed(due: DueDelivery, capabilities: Capabilities, send: Send | None, pr
         last_sent_age_seconds=due.last_sent_age_seconds or 0.0,
         is_same_request=is_same_request,
         is_same_reference=is_same_request or is_named,
-        has_key=due.key is not None,
         job=due.job,
     )
     step = resume(capabilities.recovery, doubt, capabilities.asking if due.reference is not None else None)

@@ -32,9 +32,9 @@ class IdempotencyKey:
 class UpsertByReference:
     """The request names its record by a reference of ours and says what it is to be: sending it again changes nothing.
 
-    But a call that the target is still at may write its record after a later event of the key has. So nothing of the
-    key goes on until it is over: ``settle_seconds`` after it left, at least the longest time that the target gives a
-    request. 0 where the target itself refuses an older event after a newer one, or no two events write one record.
+    But a call that the target is still at may write its record after a later event of the key has, or after a
+    repetition was refused. So nothing goes on until it is over: ``settle_seconds`` after it left, at least the longest
+    time that the target gives a request.
     """
 
     settle_seconds: float = 0.0
@@ -42,7 +42,12 @@ class UpsertByReference:
 
 @dataclass(frozen=True, slots=True)
 class ClientNamedCreate:
-    """We choose the primary key of what is created: a second create is answered with "already exists"."""
+    """We choose the primary key of what is created: a second create is answered with "already exists".
+
+    ``settle_seconds``: as with `UpsertByReference`.
+    """
+
+    settle_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,6 @@ class Doubt:
         last_sent_age_seconds: since the latest call began.
         is_same_request: what would be sent now is byte for byte what was sent first.
         is_same_reference: what would be sent now names the same record.
-        has_key: later events of its key wait for it.
         job: where the target said to ask, if it did.
     """
 
@@ -91,7 +95,6 @@ class Doubt:
     last_sent_age_seconds: float
     is_same_request: bool
     is_same_reference: bool
-    has_key: bool = True
     job: str | None = None
 
 
@@ -153,11 +156,11 @@ def resume(strategy: RecoveryStrategy, doubt: Doubt, asking: Asking | None) -> N
             if not strategy.is_open(doubt.first_sent_age_seconds):
                 return _look_up_or_park(doubt, asking, _late(doubt, window_seconds))
             return SendAgain() if doubt.is_same_request else _look_up_or_park(doubt, asking, _CHANGED)
-        case UpsertByReference(settle_seconds) if doubt.is_same_reference:
+        case UpsertByReference(settle_seconds) | ClientNamedCreate(settle_seconds):
+            if not doubt.is_same_reference:
+                return _look_up_or_park(doubt, asking, _RENAMED)
             left = settle_seconds - doubt.last_sent_age_seconds
-            return Wait(left) if left > 0 and doubt.has_key else SendAgain()
-        case UpsertByReference() | ClientNamedCreate():
-            return SendAgain() if doubt.is_same_reference else _look_up_or_park(doubt, asking, _RENAMED)
+            return Wait(left) if left > 0 else SendAgain()
         case LookupThenCreate():
             return _look_up_or_park(doubt, asking, "the target cannot be asked for what was sent")
         case AsyncJob(window_seconds):

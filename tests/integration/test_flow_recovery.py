@@ -21,7 +21,9 @@ KEY = {"header": "Idempotency-Key", "window": "24h", "margin": "100ms"}
 STYLES: dict[str, dict[str, object]] = {
     "idempotency_key": {"path": "/deals"},
     "upsert": {"method": "PUT", "path": "/upserts/{external_ref}", "recovery": "upsert", "settle": "0s"},
-    "named_create": {"path": "/named/deals", "recovery": "named_create", "reference": "external_ref"},
+    "named_create": {
+        "path": "/named/deals", "recovery": "named_create", "reference": "external_ref", "settle": "0s",
+    },
     "look_up": {
         "path": "/unkeyed/deals", "recovery": "look_up", "reference": "external_ref", "settle": "0s",
         "look_up": LOOK_UP,

@@ -45,6 +45,7 @@ from tests.kit.model_wire import Wire
 from tests.kit.shared_servers import Addresses
 
 _LANES = 2
+_FEW = 8
 _LOOK = """
     select message_id, sequence, key, state, due_at is not null as is_due, is_passed, reason, reason_class,
            failures, attempt
@@ -201,7 +202,7 @@ def _world(servers: Addresses) -> Iterator[World]:
     "examples",
     # Minutes only when it fails: a short walk that fails is looked for then, and tells more than a long one.
     [
-        pytest.param(8, marks=pytest.mark.timeout(600)),
+        pytest.param(_FEW, marks=pytest.mark.timeout(600)),
         pytest.param(1000, marks=[pytest.mark.soak, pytest.mark.timeout(3600)]),
     ],
     ids=["few", "many"],
@@ -211,6 +212,8 @@ def test_whatever_happens_each_event_takes_effect_once_and_in_order(
 ) -> None:
     settings = hypothesis.settings(
         max_examples=int(os.environ.get("INBOX_EXAMPLES", examples)),
+        # The few are the same each time: whoever changes something else must not be stopped by a rare walk.
+        derandomize=examples == _FEW and "INBOX_EXAMPLES" not in os.environ,
         stateful_step_count=20,
         deadline=None,
         print_blob=True,

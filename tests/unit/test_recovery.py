@@ -50,7 +50,7 @@ RENAMED = replace(CHANGED, is_same_reference=False)
         (UpsertByReference(), CHANGED, SendAgain(), SendAgain()),
         (UpsertByReference(), RENAMED, LookUp(), "changed the reference"),
         (UpsertByReference(120), FRESH, Wait(20), Wait(20)),
-        (UpsertByReference(120), replace(FRESH, has_key=False), SendAgain(), SendAgain()),
+        (ClientNamedCreate(120), FRESH, Wait(20), Wait(20)),
         (UpsertByReference(120), replace(FRESH, last_sent_age_seconds=120), SendAgain(), SendAgain()),
         (UpsertByReference(120), RENAMED, LookUp(), "changed the reference"),
         (ClientNamedCreate(), LATE, SendAgain(), SendAgain()),
@@ -89,11 +89,11 @@ doubts = st.builds(
     last_sent_age_seconds=st.floats(0, 1e6),
     is_same_request=st.booleans(),
     is_same_reference=st.booleans(),
-    has_key=st.booleans(),
     job=st.none() | st.just("/jobs/7"),
 )
 UPSERT = UpsertByReference(settle_seconds=60)
-strategies = st.sampled_from([KEY, UPSERT, ClientNamedCreate(), LOOKUP, JOB, NoRecovery()])
+NAMED = ClientNamedCreate(settle_seconds=60)
+strategies = st.sampled_from([KEY, UPSERT, NAMED, LOOKUP, JOB, NoRecovery()])
 
 
 @given(strategies, doubts, st.sampled_from([None, ASKING]))
@@ -106,11 +106,9 @@ def test_a_request_is_sent_again_only_where_the_target_recognises_it(
         case IdempotencyKey() | AsyncJob():
             assert doubt.is_same_request
             assert doubt.first_sent_age_seconds < 3540
-        case UpsertByReference():
+        case UpsertByReference() | ClientNamedCreate():
             assert doubt.is_same_reference
-            assert doubt.last_sent_age_seconds >= 60 or not doubt.has_key
-        case ClientNamedCreate():
-            assert doubt.is_same_reference
+            assert doubt.last_sent_age_seconds >= 60
         case _:
             pytest.fail(f"{strategy} never sends again without having asked")
 
@@ -119,4 +117,4 @@ def test_a_request_is_sent_again_only_where_the_target_recognises_it(
 def test_what_cannot_be_asked_is_never_looked_up(strategy: RecoveryStrategy, doubt: Doubt) -> None:
     step = resume(strategy, doubt, None)
     assert not isinstance(step, LookUp)
-    assert not isinstance(step, Wait) or strategy is UPSERT
+    assert not isinstance(step, Wait) or strategy in (UPSERT, NAMED)
