@@ -13,7 +13,7 @@ import pytest
 
 from tests.kit import scratch
 from tests.kit.broker import Broker, fresh_vhost
-from tests.kit.database import Database, fresh_database
+from tests.kit.database import EMPTY, Database, fresh_database
 from tests.kit.shared_servers import Addresses, SharedServers, addresses
 
 # How long an example takes says something of the machine's load, and nothing of the code.
@@ -75,7 +75,7 @@ async def database(servers: Addresses) -> AsyncIterator[Database]:
 @pytest.fixture
 async def empty_database(servers: Addresses) -> AsyncIterator[Database]:
     """A database that nobody has migrated."""
-    async with fresh_database(servers.pg_url, template="template0") as fresh:
+    async with fresh_database(servers.pg_url, template=EMPTY) as fresh:
         yield fresh
 
 

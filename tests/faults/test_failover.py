@@ -21,7 +21,7 @@ from sandbox.erp_plan import customer_names
 from sandbox.ports import free_ports
 from tests.kit.broker import Broker
 from tests.kit.cli import Cli
-from tests.kit.database import Database, fresh_database
+from tests.kit.database import EMPTY, Database, fresh_database
 from tests.kit.process import Process
 from tests.kit.site import Site, site_for
 from tests.kit.standby import Cluster, replicated_cluster
@@ -111,7 +111,7 @@ async def test_a_primary_that_takes_no_writes_any_more_is_waited_for(
     cluster: Cluster, broker: Broker, tmp_path: Path
 ) -> None:
     async with (
-        fresh_database(cluster.primary_url, template="template0") as database,
+        fresh_database(cluster.primary_url, template=EMPTY) as database,
         site_for(Database(cluster.both(database.url)), broker, tmp_path) as site,
         Database(cluster.primary_url).connection() as admin,
     ):

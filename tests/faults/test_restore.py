@@ -13,7 +13,7 @@ from outbox.model.errors import ExitCode
 from outbox.postgres.connection import PostgresServer
 from outbox.postgres.migrate import migrate
 from tests.kit.copies import PrivateCluster, burn_transaction_ids, create_database, dump_and_restore
-from tests.kit.database import fresh_database
+from tests.kit.database import EMPTY, fresh_database
 from tests.kit.outbox import Outbox
 from tests.kit.shared_servers import Addresses
 
@@ -77,7 +77,7 @@ async def test_a_dump_restored_into_a_cluster_with_more_transactions_is_publishe
     source = outbox.on(url)
     await source.publish(12)
     await burn_transaction_ids(outbox.database.url, 3000)
-    async with fresh_database(servers.pg_url, template="template0") as target:
+    async with fresh_database(servers.pg_url, template=EMPTY) as target:
         await asyncio.to_thread(dump_and_restore, url, target.url)
         copy = outbox.on(target.url)
         refusal = await copy.relay_refuses()
@@ -99,7 +99,7 @@ async def test_a_dump_restored_into_a_cluster_with_more_transactions_is_publishe
 async def test_a_copy_beside_its_original_does_not_publish_by_itself(outbox: Outbox, servers: Addresses) -> None:
     await outbox.publish(8)
     await outbox.emit(2)
-    async with fresh_database(servers.pg_url, template="template0") as target:
+    async with fresh_database(servers.pg_url, template=EMPTY) as target:
         await asyncio.to_thread(dump_and_restore, outbox.database.url, target.url)
         copy = outbox.on(target.url)
         assert "was saved in another database of this cluster" in await copy.relay_refuses()

@@ -7,7 +7,7 @@ import time
 
 from outbox.model.partitions import PartitionStep
 from sandbox.binaries import find_postgres
-from tests.kit.database import Database, fresh_database
+from tests.kit.database import EMPTY, Database, fresh_database
 from tests.kit.partitions import (
     AT_ONCE,
     IDS,
@@ -122,7 +122,7 @@ async def test_partitions_survive_dump_and_restore(database: Database, servers: 
     await database.value(INSERT, "yesterday")
     await days_go_by(database)
     await database.value(INSERT, "today")
-    async with fresh_database(servers.pg_url, template="template0") as copy:
+    async with fresh_database(servers.pg_url, template=EMPTY) as copy:
         dump = await asyncio.create_subprocess_exec(
             programs / "pg_dump", "--schema=outbox", database.url, stdout=asyncio.subprocess.PIPE
         )

@@ -7,7 +7,7 @@ import asyncio
 import asyncpg
 
 from outbox.model.partitions import PartitionStep, Retention
-from tests.kit.database import Database
+from tests.kit.database import Database, fresh_database
 from tests.kit.partitions import (
     AT_ONCE,
     IDS,
@@ -21,6 +21,7 @@ from tests.kit.partitions import (
     states,
     upkeep,
 )
+from tests.kit.shared_servers import Addresses
 
 _WRITERS = 8
 _EVENTS_PER_WRITER = 120
@@ -44,6 +45,14 @@ async def test_partitions_are_created_ahead_opened_closed_emptied_and_dropped(da
     assert done(taken, PartitionStep.EMPTIED) == done(taken, PartitionStep.DROPPED) == ["event_p0"]
     assert "event_p0" not in await states(database)
     assert [row["id"] for row in await database.rows("select id from outbox.event")] == [IDS]
+
+
+async def test_a_run_of_tests_goes_on_after_midnight(servers: Addresses, database: Database) -> None:
+    """The template of a long run is yesterday's then."""
+    await age(database, 1)
+    async with fresh_database(servers.pg_url, template=str(await database.value("select current_database()"))) as clone:
+        await clone.value(INSERT, "k")
+        assert not done(await upkeep(clone), PartitionStep.OPENED)
 
 
 async def test_a_partition_is_kept_until_its_retention_is_over(database: Database) -> None:

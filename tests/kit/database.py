@@ -13,6 +13,8 @@ from outbox.postgres.connection import PostgresServer
 from tests.kit.shared_servers import TEMPLATE
 from tests.kit.urls import with_database
 
+EMPTY = "template0"
+
 
 @dataclass(frozen=True, slots=True)
 class Database:

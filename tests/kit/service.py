@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from outbox.postgres.scripts import once
-from tests.kit.database import Database, fresh_database
+from tests.kit.database import EMPTY, Database, fresh_database
 from tests.kit.urls import with_user
 
 _PASSWORD = "service"
@@ -23,7 +23,7 @@ async def service_database(pg_url: str) -> AsyncIterator[Database]:
     try:
         await admin.execute(f"create role {role} login password '{_PASSWORD}'")
         try:
-            async with fresh_database(pg_url, template="template0") as fresh:
+            async with fresh_database(pg_url, template=EMPTY) as fresh:
                 name = await fresh.value("select current_database()")
                 await admin.execute(f"alter database {name} owner to {role}")
                 service = Database(with_user(fresh.url, role, _PASSWORD))
