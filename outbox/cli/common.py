@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import getpass
 import os
+import socket
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +35,7 @@ ConfigOption = Annotated[
     typer.Option("--config", "-c", help="Settings file; else OUTBOX_CONFIG, else ./outbox.yaml if it exists."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON for programs instead of a table.")]
+AsOption = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who decides; else who is logged in here.")]
 
 
 def settings_of(config: Path | None) -> Settings:
@@ -83,3 +86,22 @@ def time_of(option: str, text: str) -> datetime:
     except ValueError:
         usage_problem(f"{option}: {text!r} is no time; write it like 2026-03-31T22:00:00Z")
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+def who_decides(name: str | None) -> str:
+    """Return who is written into the audit."""
+    if name is not None:
+        return name
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # Containers run as users that have no name.
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def why_decided(why: str | None) -> str:
+    """Return the reason that is written into the audit, or end because there is none."""
+    if why is None or not why.strip():
+        usage_problem("--why is missing: who reads the audit a year from now will ask")
+    return why

@@ -9,10 +9,9 @@ from typing import Annotated, NoReturn
 import orjson
 import typer
 
-from outbox.cli.common import ConfigOption, JsonOption, settings_of, usage_problem
+from outbox.cli.common import AsOption, ConfigOption, JsonOption, settings_of, usage_problem, who_decides, why_decided
 from outbox.cli.dead_options import (
     AllOption,
-    AsOption,
     DryRunOption,
     Filters,
     FlowOption,
@@ -26,7 +25,6 @@ from outbox.cli.dead_options import (
     WhyOption,
     YesOption,
     rate_of,
-    who_decides,
 )
 from outbox.cli.dead_work import Asked, decide
 from outbox.model.dead_letters import PARKED, Action, Decision
@@ -116,7 +114,7 @@ def _edit(
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    decision = Decision(Action.EDIT, who_decides(who), _said(why), body=_payload(file), even_stale=even_stale)
+    decision = Decision(Action.EDIT, who_decides(who), why_decided(why), body=_payload(file), even_stale=even_stale)
     asked = Asked((wanted,), Filters(flow), (State.DEAD,), is_dry_run=dry_run, as_json=as_json)
     decide(postgres_server(settings_of(config), name="outbox-dead"), asked, decision)
 
@@ -138,7 +136,7 @@ def _skip(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    decision = Decision(Action.SKIP, who_decides(who), _said(why))
+    decision = Decision(Action.SKIP, who_decides(who), why_decided(why))
     filters = Filters(flow, event_type, group, key, since, until)
     asked = Asked(ids or (), filters, PARKED, is_all=is_all, is_dry_run=dry_run, is_confirmed=yes, as_json=as_json)
     decide(postgres_server(settings_of(config), name="outbox-dead"), asked, decision)
@@ -160,7 +158,7 @@ def _discard(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    decision = Decision(Action.DISCARD, who_decides(who), _said(why))
+    decision = Decision(Action.DISCARD, who_decides(who), why_decided(why))
     filters = Filters(flow, event_type, group, None, since, until)
     asked = Asked(
         ids or (), filters, (State.DEAD,), is_all=is_all, is_dry_run=dry_run, is_confirmed=yes, as_json=as_json
@@ -198,18 +196,12 @@ def _resolve(
             "--external-id is what the target calls one record that exists: give it with --happened and one id"
         )
     action = Action.HAPPENED if happened else Action.NOT_HAPPENED
-    decision = Decision(action, who_decides(who), _said(why), external_id, rate_per_s=rate_of(rate))
+    decision = Decision(action, who_decides(who), why_decided(why), external_id, rate_per_s=rate_of(rate))
     filters = Filters(flow, event_type, group, key, since, until)
     asked = Asked(
         ids or (), filters, (State.IN_DOUBT,), is_all=is_all, is_dry_run=dry_run, is_confirmed=yes, as_json=as_json
     )
     decide(postgres_server(settings_of(config), name="outbox-dead"), asked, decision)
-
-
-def _said(why: str | None) -> str:
-    if why is None or not why.strip():
-        usage_problem("--why is missing: who reads the audit a year from now will ask")
-    return why
 
 
 def _payload(file: str) -> bytes:

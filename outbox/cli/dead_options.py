@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,7 +29,6 @@ AllOption = Annotated[
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 WhyOption = Annotated[str | None, typer.Option("--why", help="Why, for the audit in inbox.resolution.")]
-AsOption = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who decides; else who is logged in here.")]
 RateOption = Annotated[
     str | None, typer.Option("--rate", metavar="N/s", help="Spread what is tried again: 50/s, 10/m; they come due so.")
 ]
@@ -81,18 +77,6 @@ def rate_of(text: str | None) -> float | None:
     if not isinstance(rate, float) or rate <= 0:
         usage_problem(f"--rate: {text!r} is no rate; write it like 50/s, 10/m or 100/h")
     return rate
-
-
-def who_decides(name: str | None) -> str:
-    """Return who is written into the audit."""
-    if name is not None:
-        return name
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        # Containers run as users that have no name.
-        user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()}"
 
 
 def _time(option: str, text: str | None, now: datetime) -> datetime | None:
