@@ -22,8 +22,9 @@ from outbox.inbox.pace import Pace
 from outbox.model.adapter import Adapter
 from outbox.model.circuit import Sign, sign_of
 from outbox.model.delivery import RetryPolicy
+from outbox.model.flow_events import Parked
 from outbox.model.inbox import Beginning, DueDelivery, Parking, Result
-from outbox.model.lifecycle import AttemptEnded, Parked, Report, SettleRefused
+from outbox.model.lifecycle import AttemptEnded, Report, SettleRefused
 from outbox.model.mapping import Map
 from outbox.model.outcome import Receipt
 from outbox.supervisor import Pulse, Stop
@@ -204,7 +205,7 @@ class Applier:
         for parking in parkings:
             if parking.id in parked and parking.delay_seconds is None:
                 one = by_id[parking.id]
-                self._report(Parked(self._flow, one.message_id, one.sequence, parking.state, parking.reason))
+                self._report(Parked(self._flow, one.message_id, one.sequence, None, parking.state, parking.reason))
         return len(parked)
 
     async def _call(self, calls: Sequence[Call], attempts: Mapping[int, int], leave_by: float) -> None:
@@ -230,7 +231,7 @@ class Applier:
         told = [Told(one.call.due.id, one.sign, one.call.due.is_watched) for one in ended]
         await tell_circuit(session, told, self._report)
         for one in ended:
-            due = one.call.due
+            due, settlement = one.call.due, one.result.settlement
             del self._in_hand[due.id]
             if due.id in settled:
                 self._report(
@@ -240,12 +241,18 @@ class Applier:
                         due.sequence,
                         one.attempt,
                         one.result.outcome,
-                        one.result.settlement.state,
+                        settlement.state,
                         one.seconds,
                         due.traceparent,
-                        one.result.settlement.reason,
+                        settlement.reason,
                     )
                 )
+                if settlement.is_parked:
+                    self._report(
+                        Parked(
+                            self._flow, due.message_id, due.sequence, one.attempt, settlement.state, settlement.reason
+                        )
+                    )
         if len(settled) < len(ended):
             self._report(SettleRefused(self._flow, len(ended) - len(settled)))
         return True

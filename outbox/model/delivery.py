@@ -93,6 +93,11 @@ class Settlement:
     starts_anew: bool = False
     job: str | None = None
 
+    @property
+    def is_parked(self) -> bool:
+        """Say whether the delivery waits for a person."""
+        return self.state is State.DEAD or (self.state is State.IN_DOUBT and self.delay_seconds is None)
+
 
 def settle(
     outcome: Outcome,

@@ -31,10 +31,22 @@ class TargetThrottles:
 
 
 @dataclass(frozen=True, slots=True)
+class Parked:
+    """A delivery waits for a person from now on. ``attempt``: the call that parked it; None: it was not called."""
+
+    flow: str
+    message_id: str
+    sequence: int
+    attempt: int | None
+    state: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveriesForgotten:
     """Finished deliveries were removed, because no copy of their messages can come any more."""
 
     deliveries: int
 
 
-FlowEvents = CircuitChanged | TargetThrottles | DeliveriesForgotten
+FlowEvents = CircuitChanged | TargetThrottles | Parked | DeliveriesForgotten

@@ -210,17 +210,6 @@ class AttemptEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
-    """A delivery was parked without a call."""
-
-    flow: str
-    message_id: str
-    sequence: int
-    state: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class SettleRefused:
     """Results were void, because the lane has a new owner."""
 
@@ -275,7 +264,6 @@ Lifecycle = (
     _Services
     | _Publishing
     | _Elsewhere
-    | Parked
     | DeadLetterPublished
     | LeadTaken
     | StandingBy

@@ -209,8 +209,16 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
                 trace_id=_trace_id(event.traceparent),
                 reason=event.reason,
             )
-        case happened.Parked(flow, message_id, sequence, state, reason):
-            log.error("parked", flow=flow, event_id=message_id, sequence=sequence, state=state, reason=reason)
+        case flow_events.Parked(flow, message_id, sequence, attempt, state, reason):
+            log.error(
+                "parked",
+                flow=flow,
+                event_id=message_id,
+                sequence=sequence,
+                attempt=attempt,
+                state=state,
+                reason=reason,
+            )
         case happened.SettleRefused(flow, results):
             log.warning("results void, the lane has a new owner", flow=flow, results=results)
         case happened.DeadLetterPublished(flow, message_id, reason):

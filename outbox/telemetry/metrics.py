@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from outbox.model import consumer_events, dead_copies, flow_events, lane_events
 from outbox.model import lifecycle as happened
 from outbox.model.circuit import CircuitState
+from outbox.model.dead_letters import PARKED
 from outbox.model.delivery import State
 from outbox.model.lanes import KEEPER, Lane
 from outbox.model.lifecycle import Lifecycle
@@ -87,6 +88,10 @@ class Metrics:
             "inbox_settled_deliveries", "Deliveries, by the state that a call or a decision brought them to.",
             ["flow", "state"], registry=registry,
         )  # fmt: skip
+        self._parkings = Counter(
+            "inbox_parkings", "How often a delivery was parked for a person, with or without a call, or on arrival.",
+            ["flow", "state"], registry=registry,
+        )  # fmt: skip
         self._call = Histogram(
             "inbox_call_duration_seconds", "Duration of calls to the target.", ["flow"],
             buckets=_SECONDS, registry=registry,
@@ -151,6 +156,8 @@ class Metrics:
                 self._attempts.labels(flow, outcome)
             for state in (State.APPLIED, State.RETRY, State.IN_DOUBT, State.DEAD):
                 self._settled.labels(flow, state)
+            for state in PARKED:
+                self._parkings.labels(flow, state)
 
     def exposition(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
@@ -188,6 +195,7 @@ class Metrics:
                 self._accepted.labels(event.flow).inc(event.accepted)
                 self._duplicates.labels(event.flow).inc(event.duplicates)
                 self._settled.labels(event.flow, State.DEAD).inc(event.dead)
+                self._parkings.labels(event.flow, State.DEAD).inc(event.dead)
             case consumer_events.ConsumerSilent():
                 self._silent.labels(event.flow).inc()
             case consumer_events.IntakePaused():
@@ -201,8 +209,11 @@ class Metrics:
                 self._attempts.labels(event.flow, event.outcome).inc()
                 self._settled.labels(event.flow, event.state).inc()
                 self._call.labels(event.flow).observe(event.seconds)
-            case happened.Parked():
-                self._settled.labels(event.flow, event.state).inc()
+            case flow_events.Parked():
+                self._parkings.labels(event.flow, event.state).inc()
+                if event.attempt is None:
+                    # The end of a call has counted it.
+                    self._settled.labels(event.flow, event.state).inc()
             case happened.SettleRefused():
                 self._void.labels(event.flow).inc(event.results)
             case happened.DeadLetterPublished():

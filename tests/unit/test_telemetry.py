@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from outbox.model.flow_events import Parked
 from outbox.model.lanes import lanes_of
 from outbox.model.lifecycle import (
     Accepted,
@@ -22,7 +23,6 @@ from outbox.model.lifecycle import (
     LeadTaken,
     Lifecycle,
     PagePublished,
-    Parked,
     ServiceFailed,
     ServiceStarted,
     ServiceWaiting,
@@ -159,6 +159,7 @@ def test_every_series_exists_at_zero_from_the_start() -> None:
             f'inbox_settled_deliveries_total{{flow="{FLOW}",state="{state}"}}'
             for state in ("applied", "retry", "in_doubt", "dead")
         ),
+        *(f'inbox_parkings_total{{flow="{FLOW}",state="{state}"}}' for state in ("dead", "in_doubt")),
         f'inbox_call_duration_seconds_count{{flow="{FLOW}"}}',
         f'inbox_void_results_total{{flow="{FLOW}"}}',
         f'inbox_lanes_held{{flow="{FLOW}"}}',
@@ -179,7 +180,9 @@ def test_events_move_the_series_that_operations_watch() -> None:
         Accepted(FLOW, accepted=5, duplicates=2, dead=1),
         LanesChanged(FLOW, held=16, fair_share=16, taken=16, in_doubt=3),
         ATTEMPT,
-        Parked(FLOW, "m", 1, "in_doubt", "why"),
+        Parked(FLOW, "m", 1, None, "in_doubt", "why"),
+        # Its call was counted when it ended.
+        Parked(FLOW, "m", 1, 2, "dead", "why"),
         SettleRefused(FLOW, 4),
         DeadLetterPublished(FLOW, "m", "why"),
         ServiceWaiting("http", "taken", 0.5, needs_a_person=True),
@@ -200,6 +203,8 @@ def test_events_move_the_series_that_operations_watch() -> None:
         f'inbox_settled_deliveries_total{{flow="{FLOW}",state="retry"}}': 1,
         f'inbox_settled_deliveries_total{{flow="{FLOW}",state="dead"}}': 1,
         f'inbox_settled_deliveries_total{{flow="{FLOW}",state="in_doubt"}}': 4,
+        f'inbox_parkings_total{{flow="{FLOW}",state="dead"}}': 2,
+        f'inbox_parkings_total{{flow="{FLOW}",state="in_doubt"}}': 1,
         f'inbox_call_duration_seconds_count{{flow="{FLOW}"}}': 1,
         f'inbox_void_results_total{{flow="{FLOW}"}}': 4,
         f'inbox_lanes_held{{flow="{FLOW}"}}': 16,
