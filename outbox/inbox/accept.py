@@ -123,7 +123,7 @@ class Acceptor:
             self.is_silent = False
             counts = await session.accept([arrival_of(message, self._flow) for message in messages])
             self._on_accepted()
-            self._report(Accepted(self._flow, counts.accepted, counts.duplicates, counts.dead))
+            self._report(Accepted(self._flow, counts.accepted, counts.duplicates, counts.dead, counts.skipped))
             if counts.redriven:
                 self._report(Redriven(self._flow, counts.redriven))
             await subscription.acknowledge_up_to(messages[-1].tag)

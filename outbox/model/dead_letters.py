@@ -11,8 +11,8 @@ from typing import assert_never
 from outbox.model.delivery import State
 
 PARKED = (State.DEAD, State.IN_DOUBT)
-# What can be listed beside: it waits by itself, and shows who waits for whom.
-LISTED = (*PARKED, State.RETRY, State.BLOCKED)
+# What can be listed beside: what waits by itself shows who waits for whom, what was given up is not told elsewhere.
+LISTED = (*PARKED, State.RETRY, State.BLOCKED, State.SKIPPED)
 
 
 class Action(StrEnum):

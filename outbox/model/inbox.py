@@ -36,12 +36,13 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class AcceptCounts:
-    """What became of a batch of arrivals."""
+    """What became of a batch of arrivals. ``accepted`` are all new ones, also those that are dead or skipped."""
 
     accepted: int
     duplicates: int
     dead: int
     redriven: int
+    skipped: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,12 +175,13 @@ class CursorSaved:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A batch of messages is in the inbox."""
+    """A batch of messages is in the inbox. ``skipped``: as stale, because the flow says so."""
 
     flow: str
     accepted: int
     duplicates: int
     dead: int
+    skipped: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,9 +178,9 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
                 oldest_age_seconds=round(oldest_age_seconds),
                 is_default_used=is_default_used,
             )
-        case happened.Accepted(flow, accepted, duplicates, dead):
-            write = log.warning if dead else log.debug
-            write("accepted", flow=flow, accepted=accepted, duplicates=duplicates, dead=dead)
+        case happened.Accepted(flow, accepted, duplicates, dead, skipped):
+            write = log.warning if dead else log.info if skipped else log.debug
+            write("accepted", flow=flow, accepted=accepted, duplicates=duplicates, dead=dead, skipped=skipped)
         case consumer_events.ConsumerSilent(flow, ready, silent_seconds):
             log.error(
                 "messages wait in the queue and none is delivered, the consumer begins anew",

@@ -85,7 +85,8 @@ class Metrics:
         )
         self._attempts = Counter("inbox_attempts", "Calls, by how they ended.", ["flow", "outcome"], registry=registry)
         self._settled = Counter(
-            "inbox_settled_deliveries", "Deliveries, by the state that a call or a decision brought them to.",
+            "inbox_settled_deliveries",
+            "Deliveries, by the state that a call, a decision or their arrival brought them to.",
             ["flow", "state"], registry=registry,
         )  # fmt: skip
         self._parkings = Counter(
@@ -154,7 +155,7 @@ class Metrics:
                 counter.labels(flow)
             for outcome in OUTCOME_NAMES:
                 self._attempts.labels(flow, outcome)
-            for state in (State.APPLIED, State.RETRY, State.IN_DOUBT, State.DEAD):
+            for state in (State.APPLIED, State.RETRY, State.IN_DOUBT, State.DEAD, State.SKIPPED):
                 self._settled.labels(flow, state)
             for state in PARKED:
                 self._parkings.labels(flow, state)
@@ -195,6 +196,7 @@ class Metrics:
                 self._accepted.labels(event.flow).inc(event.accepted)
                 self._duplicates.labels(event.flow).inc(event.duplicates)
                 self._settled.labels(event.flow, State.DEAD).inc(event.dead)
+                self._settled.labels(event.flow, State.SKIPPED).inc(event.skipped)
                 self._parkings.labels(event.flow, State.DEAD).inc(event.dead)
             case consumer_events.ConsumerSilent():
                 self._silent.labels(event.flow).inc()

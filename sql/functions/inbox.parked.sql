@@ -28,7 +28,7 @@ begin
           from (select distinct l.flow from inbox.lane l where wanted_flow is null or l.flow = wanted_flow) f
          cross join unnest(wanted_states) s(state)
          cross join lateral (
-               -- Two walks in order of id, whatever is asked for: through what is parked, and through what waits.
+               -- Walks in order of id, whatever is asked for: through what is parked, what waits, and what was skipped.
                (select p.* from inbox.delivery p
                  where p.flow = f.flow and p.state = s.state and p.parked_at is not null and p.id > after_id
                    and (wanted_group is null or p.reason_group = wanted_group)
@@ -44,12 +44,20 @@ begin
                    and (wanted_key is null or w.key = wanted_key)
                    and (since is null or w.accepted_at >= since) and (until is null or w.accepted_at < until)
                  order by w.id limit wanted)
+               union all
+               (select k.* from inbox.delivery k
+                 where s.state = 'skipped' and wanted_group is null
+                   and k.flow = f.flow and k.state = 'skipped' and k.id > after_id
+                   and (wanted_type is null or k.type like wanted_type)
+                   and (wanted_key is null or k.key = wanted_key)
+                   and (since is null or k.settled_at >= since) and (until is null or k.settled_at < until)
+                 order by k.id limit wanted)
                ) d
          order by d.id
          limit wanted;
 end
 $$;
 comment on function inbox.parked is
-    'What waits for a person (dead, in_doubt), and on demand what waits by itself (retry, blocked), in order of id behind "after_id". Every filter may be null. "wanted_type" is a LIKE pattern; times are of the parking, or of the arrival of what is not parked.';
+    'What waits for a person (dead, in_doubt), and on demand what waits by itself (retry, blocked) or was given up (skipped), in order of id behind "after_id". Every filter may be null. "wanted_type" is a LIKE pattern; times are of the parking, of the arrival of what waits by itself, or of the skipping.';
 revoke all on function inbox.parked from public;
 grant execute on function inbox.parked to outbox_adapter;

@@ -56,6 +56,8 @@ async def test_the_list_shows_what_waits_for_a_person_page_by_page_and_by_every_
         await desk.settled(rejected(number), number)
     await desk.settled(DOUBT, 4)
     await desk.settled(RETRY, 5)
+    await desk.settled(rejected(6), 6)
+    assert (await at("dead", "skip", "m6", "--why", "booked by hand")).code == ExitCode.OK
     await desk.inbox.accept(arrival(11, "k1"))
 
     assert [row["message_id"] for row in await listed(at)] == ["m1", "m2", "m3", "m4"]
@@ -67,6 +69,8 @@ async def test_the_list_shows_what_waits_for_a_person_page_by_page_and_by_every_
         ("--key", "k2"): ["m2"],
         ("--state", "in_doubt"): ["m4"],
         ("--state", "retry", "--state", "blocked"): ["m5", "m11"],
+        ("--state", "skipped"): ["m6"],
+        ("--state", "skipped", "--key", "k2"): [],
         ("--type", "order.*", "--flow", "orders", "--since", "1h"): ["m1", "m2", "m3", "m4"],
         ("--type", "order_*"): [],
         ("--flow", "other"): [],

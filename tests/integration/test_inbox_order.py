@@ -83,8 +83,10 @@ async def test_a_stale_event_is_parked_skipped_or_applied_as_the_flow_says(
     async with opened(order) as inbox:
         await inbox.accept(arrival(2))
         assert await inbox.apply_all() == ["m2"]
-        await inbox.accept(arrival(1), arrival(3))
+        counts = await inbox.accept(arrival(1), arrival(3))
         assert (await inbox.states())["m1"] == state
+        told = (counts.accepted, counts.dead, counts.skipped)
+        assert told == (2, int(state == "dead"), int(state == "skipped"))
         assert await inbox.apply_all() == then
 
 

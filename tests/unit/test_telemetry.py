@@ -108,6 +108,17 @@ def test_an_attempt_names_the_event_and_its_trace(capsys: pytest.CaptureFixture[
     assert line["level"] == "warning"
 
 
+def test_what_is_skipped_as_stale_is_told_and_what_is_simply_accepted_is_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = json_log()
+    for skipped in (0, 1):
+        log(Accepted(FLOW, accepted=3, duplicates=0, dead=0, skipped=skipped))
+
+    written = [(line["level"], line["skipped"]) for line in lines(capsys.readouterr().err)]
+    assert written == [("debug", 0), ("info", 1)]
+
+
 @pytest.mark.parametrize("style", ["json", "console"])
 def test_a_bug_is_told_with_where_it_happened_and_without_the_values_of_variables(
     capsys: pytest.CaptureFixture[str], style: str
@@ -157,7 +168,7 @@ def test_every_series_exists_at_zero_from_the_start() -> None:
         *(f'inbox_attempts_total{{flow="{FLOW}",outcome="{outcome}"}}' for outcome in OUTCOME_NAMES),
         *(
             f'inbox_settled_deliveries_total{{flow="{FLOW}",state="{state}"}}'
-            for state in ("applied", "retry", "in_doubt", "dead")
+            for state in ("applied", "retry", "in_doubt", "dead", "skipped")
         ),
         *(f'inbox_parkings_total{{flow="{FLOW}",state="{state}"}}' for state in ("dead", "in_doubt")),
         f'inbox_call_duration_seconds_count{{flow="{FLOW}"}}',
@@ -177,7 +188,7 @@ def test_events_move_the_series_that_operations_watch() -> None:
         EventRejected(STREAM, "m", 1, "too large"),
         Unrouted("m", "a.b"),
         UnroutedSeen(7, 2),
-        Accepted(FLOW, accepted=5, duplicates=2, dead=1),
+        Accepted(FLOW, accepted=5, duplicates=2, dead=1, skipped=2),
         LanesChanged(FLOW, held=16, fair_share=16, taken=16, in_doubt=3),
         ATTEMPT,
         Parked(FLOW, "m", 1, None, "in_doubt", "why"),
@@ -203,6 +214,7 @@ def test_events_move_the_series_that_operations_watch() -> None:
         f'inbox_settled_deliveries_total{{flow="{FLOW}",state="retry"}}': 1,
         f'inbox_settled_deliveries_total{{flow="{FLOW}",state="dead"}}': 1,
         f'inbox_settled_deliveries_total{{flow="{FLOW}",state="in_doubt"}}': 4,
+        f'inbox_settled_deliveries_total{{flow="{FLOW}",state="skipped"}}': 2,
         f'inbox_parkings_total{{flow="{FLOW}",state="dead"}}': 2,
         f'inbox_parkings_total{{flow="{FLOW}",state="in_doubt"}}': 1,
         f'inbox_call_duration_seconds_count{{flow="{FLOW}"}}': 1,
