@@ -19,6 +19,7 @@ from outbox.inbox.circuit import CircuitSession, Told, tell_circuit
 from outbox.inbox.decide import Call, decide, groups
 from outbox.inbox.lanes import LaneHolder, LaneSession, Ownership
 from outbox.inbox.pace import Pace
+from outbox.inbox.watch import FlowWatch, WatchSession
 from outbox.model.adapter import Adapter
 from outbox.model.circuit import Sign, sign_of
 from outbox.model.delivery import RetryPolicy
@@ -39,7 +40,7 @@ _IN_HAND_BYTES = 64 * 1024 * 1024
 _LOOKS_PER_NEWEST = 4
 
 
-class _Session(LaneSession, CircuitSession, Protocol):
+class _Session(LaneSession, CircuitSession, WatchSession, Protocol):
     """The inbox as the applier needs it."""
 
     async def register(self, lanes: int) -> int: ...
@@ -102,6 +103,7 @@ class Applier:
         self._report = report
         self._pace = Pace(settings.concurrency, settings.rate_per_second, time.monotonic)
         self._holder = LaneHolder(flow, ownership, settings.lease_seconds, report)
+        self._watch = FlowWatch(flow, report)
         self._lanes = settings.lanes
         self._looks = 0
         self._is_behind = False
@@ -151,10 +153,12 @@ class Applier:
         while not (stop.is_set() and not self._in_hand):
             pulse.beat()
             self._wake.clear()
+            await self._watch.look(session, self._ownership.owner)
             has_settled = await self._settle(session)
             has_begun = False if stop.is_set() else await self._begin(session, group)
             if not (has_settled or has_begun):
-                await stop.pause(self._settings.poll_seconds, wake=self._wake)
+                pause_seconds = min(self._settings.poll_seconds, self._watch.seconds_left())
+                await stop.pause(pause_seconds, wake=self._wake)
 
     async def _begin(self, session: _Session, group: asyncio.TaskGroup) -> bool:
         free = self._pace.free_calls(self._calls, self._holder.held() / self._lanes)

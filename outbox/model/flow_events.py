@@ -22,6 +22,37 @@ class CircuitChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class CircuitSeen:
+    """A look at a flow's circuit: a person has changed it (``changed_by``), or it was not closed at the first look."""
+
+    flow: str
+    state: CircuitState
+    needs_a_person: bool
+    reason: str | None
+    changed_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowObserved:
+    """How a flow stands in the database; see `FlowStanding`. One process tells it for all."""
+
+    flow: str
+    circuit: CircuitState
+    needs_a_person: bool
+    dead: int
+    in_doubt: int
+    blocked: int
+    oldest_due_age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FlowUnobserved:
+    """Another process tells from now on how the flow stands."""
+
+    flow: str
+
+
+@dataclass(frozen=True, slots=True)
 class TargetThrottles:
     """The target wants fewer calls: the flow calls nothing for so long."""
 
@@ -49,4 +80,5 @@ class DeliveriesForgotten:
     deliveries: int
 
 
-FlowEvents = CircuitChanged | TargetThrottles | Parked | DeliveriesForgotten
+_Observations = CircuitSeen | FlowObserved | FlowUnobserved
+FlowEvents = CircuitChanged | TargetThrottles | Parked | DeliveriesForgotten | _Observations

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
+from outbox.model.circuit import CircuitState
 from outbox.model.dead_copies import Copy
 from outbox.model.delivery import Settlement, State
 
@@ -53,6 +55,24 @@ class HeldLanes:
     taken: int
     fair_share: int
     in_doubt: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlowStanding:
+    """How a flow stands in the database. Counts stop at a bound; ages are 0 when there is nothing.
+
+    ``changed_by``: the person who opened or closed the circuit; None: a process did.
+    """
+
+    circuit: CircuitState
+    needs_a_person: bool
+    reason: str | None
+    changed_at: datetime
+    changed_by: str | None
+    dead: int
+    in_doubt: int
+    blocked: int
+    oldest_due_age_seconds: float
 
 
 class CallKind(StrEnum):

@@ -13,6 +13,7 @@ from outbox.model.inbox import (
     Arrival,
     Beginning,
     DueDelivery,
+    FlowStanding,
     HeldLanes,
     Parking,
     Result,
@@ -20,6 +21,9 @@ from outbox.model.inbox import (
 from outbox.postgres.connection import Connection, PostgresServer, connect
 from outbox.postgres.dead_copies import DeadCopySession
 from outbox.postgres.errors import postgres_errors
+
+# What is parked or blocked is counted so far; 1000 then means "1000 or more".
+PARKED_UP_TO = 1_000
 
 
 class InboxSession(DeadCopySession):
@@ -101,6 +105,14 @@ class InboxSession(DeadCopySession):
         """Let the leases of an earlier run of this very loop expire at once."""
         with postgres_errors(self._server):
             await self._connection.execute("select inbox.abandon_lanes($1, $2)", self._flow, former_owner)
+
+    async def observe(self, owner: str) -> FlowStanding | None:
+        """Return how the flow stands; None for whoever does not hold its lane 0."""
+        with postgres_errors(self._server):
+            row = await self._connection.fetchrow(
+                "select * from inbox.observe($1, $2, $3)", self._flow, owner, PARKED_UP_TO
+            )
+        return None if row is None else FlowStanding(**dict(row) | {"circuit": CircuitState(row["circuit"])})
 
     async def fetch(
         self,

@@ -227,6 +227,15 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             write = log.info if state == "closed" else log.error if needs_a_person else log.warning
             pause = None if seconds is None else round(seconds, 1)
             write("circuit", flow=flow, state=state, pause_seconds=pause, needs_a_person=needs_a_person, reason=reason)
+        case flow_events.CircuitSeen(flow, state, needs_a_person, reason, changed_by):
+            write = log.info if state == "closed" else log.error if needs_a_person else log.warning
+            write(
+                "circuit", flow=flow, state=state, needs_a_person=needs_a_person, reason=reason, changed_by=changed_by
+            )
+        case flow_events.FlowObserved():
+            log.debug("flow observed", **asdict(event))
+        case flow_events.FlowUnobserved(flow):
+            log.debug("another process observes the flow", flow=flow)
         case flow_events.TargetThrottles(flow, seconds, reason):
             log.warning("the target throttles", flow=flow, pause_seconds=round(seconds, 1), reason=reason)
         case flow_events.DeliveriesForgotten(deliveries):

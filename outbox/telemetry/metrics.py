@@ -17,6 +17,7 @@ from outbox.model.delivery import State
 from outbox.model.lanes import KEEPER, Lane
 from outbox.model.lifecycle import Lifecycle
 from outbox.model.outcome import OUTCOME_NAMES
+from outbox.telemetry.flow_metrics import FlowMetrics
 from outbox.telemetry.relay_metrics import RelayMetrics
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -132,6 +133,7 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self._relay = RelayMetrics(registry, lanes) if lanes else None
+        self._flows = FlowMetrics(registry, flows := tuple(flows))
         for stream, unpublished in self._unpublished.items():
             oldest.labels(stream).set_function(unpublished.age_seconds)
             for metric in (self._leader, self._published, self._rejected, self._confirm):
@@ -168,6 +170,7 @@ class Metrics:
         """Count one event. What has no metric is in the logs."""
         if self._relay is not None:
             self._relay(event)
+        self._flows(event)
         match event:
             case happened.LeadTaken():
                 self._leader.labels(event.stream).set(1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from outbox.model.circuit import CircuitState
+from outbox.postgres.circuit import set_circuit
 from sandbox.crm import DEFAULT_TOKEN, CrmServer
 from sandbox.crm_faults import Fault, Faults, Script
 from sandbox.ports import free_ports
@@ -39,6 +42,12 @@ class Site:
                 " 'revision', 1, 'amount', '1.00'))",
                 order,
             )
+
+    async def is_above(self, name: str, value: float) -> None:
+        async def look() -> bool:
+            return (await metrics_of(self.port))[series(name)] > value
+
+        await until(look, what=f"{series(name)} is above {value}")
 
     async def shows(self, name: str, value: float, **labels: str) -> None:
         async def look() -> bool:
@@ -83,3 +92,50 @@ async def test_what_waits_for_a_person_is_told_alike_whichever_way_it_was_parked
         "in_doubt": 1,
     }
     assert after[series("inbox_settled_deliveries_total", state="dead")] == 1
+
+
+async def test_a_circuit_that_a_person_opens_shows_in_the_process_that_runs_and_in_the_one_after_it(
+    cli: Cli, database: Database, broker: Broker, tmp_path: Path
+) -> None:
+    async with site(cli, database, broker, tmp_path) as here:
+        await here.shows("inbox_circuit_state", 1, state="closed")
+        assert not here.process.find("circuit")
+        await set_circuit(database.server, FLOW, CircuitState.OPEN, who="ann", why="the CRM moves")
+        line = await here.process.logged("circuit", state="open", changed_by="ann")
+        assert (line["level"], line["reason"]) == ("error", "the CRM moves")
+        await here.shows("inbox_circuit_state", 1, state="open")
+        await here.shows("inbox_circuit_state", 0, state="closed")
+        await here.shows("inbox_circuit_needs_a_person", 1)
+        await here.emit("SO-1")
+
+    async with site(cli, database, broker, tmp_path) as here:
+        await here.process.logged("circuit", state="open", changed_by="ann")
+        await here.shows("inbox_circuit_state", 1, state="open")
+        await here.is_above("inbox_oldest_due_age_seconds", 0.0)
+        await database.value("update inbox.circuit set state = 'half_open', probe = 0, until = now() + '1 hour'")
+        await here.shows("inbox_circuit_state", 1, state="half_open")
+        await set_circuit(database.server, FLOW, CircuitState.CLOSED, who="ann", why="it has moved")
+        await here.process.logged("circuit", state="closed", changed_by="ann")
+        await here.shows("inbox_circuit_needs_a_person", 0)
+        await here.shows("inbox_settled_deliveries_total", 1, state="applied")
+        await here.shows("inbox_oldest_due_age_seconds", 0)
+
+
+async def test_one_process_tells_how_a_flow_stands_and_another_when_it_is_gone(
+    cli: Cli, database: Database, broker: Broker, tmp_path: Path
+) -> None:
+    script = Script(order_ref="SO-422", fault=Fault.REJECT_422)
+    (port,) = free_ports(1)
+    async with AsyncExitStack() as stack:
+        async with site(cli, database, broker, tmp_path, script) as here:
+            await here.emit("SO-422", "SO-422")
+            await here.shows("inbox_parked_deliveries", 1, state="dead")
+            await here.shows("inbox_parked_deliveries", 0, state="in_doubt")
+            await here.shows("inbox_blocked_deliveries", 1)
+            beside = replace(cli, pg_url=database.url, amqp_url=broker.url)
+            process = await stack.enter_async_context(beside.running("consume", OUTBOX_HTTP_PORT=str(port)))
+            await process.logged("lanes", held=8)
+            assert math.isnan((await metrics_of(port))[series("inbox_circuit_state", state="closed")])
+        left = replace(here, process=process, port=port)
+        await left.shows("inbox_parked_deliveries", 1, state="dead")
+        await left.shows("inbox_circuit_state", 1, state="closed")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from outbox.model.delivery import State
-from outbox.postgres.inbox_store import InboxStore
+from outbox.postgres.inbox_store import PARKED_UP_TO, InboxStore
 from tests.kit.database import Database
 from tests.kit.inbox import FLOW, HASH, LANES, Inbox, applied, arrival
 from tests.kit.work import rows_touched, touched_by
@@ -107,3 +107,60 @@ async def test_a_backlog_costs_what_is_taken_of_it_also_by_plans_that_were_made_
         )
         assert (counts.accepted, counts.duplicates, touched <= 4 * 10) == (3, 1, True), touched
         await transaction.rollback()
+
+
+async def test_a_look_at_how_a_flow_stands_costs_its_bounds_however_much_is_parked_or_waits(database: Database) -> None:
+    async with InboxStore(database.server).session(FLOW) as session:
+        connection = session._connection
+        await session.register(LANES)
+        await session.hold_lanes("me", 60)
+        # The plans are made while there is nothing, and kept.
+        empty = await session.observe("me")
+        assert empty is not None
+        assert (empty.dead, empty.in_doubt, empty.blocked, empty.oldest_due_age_seconds) == (0, 0, 0, 0.0)
+        await connection.execute("alter table inbox.delivery set (autovacuum_enabled = off)")
+        for state in ("ready", "blocked", "dead", "in_doubt", "applied"):
+            await connection.execute(
+                "insert into inbox.delivery (flow, message_id, sequence, type, version, key, lane, state, due_at,"
+                " settled_at, reason, reason_class, first_sent_at, last_sent_at, request_sha256)"
+                " select $1::text, $2 || n, n, 't', 1, $2 || n, n % 4, $2,"
+                " case when $2 = 'ready' then now() - make_interval(secs => n) end,"
+                " case when $2 in ('dead', 'applied') then now() end,"
+                " 'why', 'test', now(), now(), '' from generate_series(1, $3::int) n",
+                FLOW,
+                state,
+                _ROWS // 5,
+            )
+        transaction = connection.transaction()
+        await transaction.start()
+        seen, touched = await touched_by(connection, "inbox.delivery", session.observe("me"))
+        assert seen is not None
+        assert (seen.dead, seen.in_doubt, seen.blocked) == (PARKED_UP_TO, PARKED_UP_TO, PARKED_UP_TO)
+        assert seen.oldest_due_age_seconds >= _ROWS // 5
+        assert touched <= 3 * PARKED_UP_TO + 2 * LANES
+        _, touched = await touched_by(connection, "inbox.delivery", session.observe("another"))
+        assert touched == 0
+        await transaction.rollback()
+        # What waits for its time is not late.
+        await connection.execute("update inbox.delivery set due_at = now() + interval '1 hour' where state = 'ready'")
+        later = await session.observe("me")
+        assert later is not None
+        assert later.oldest_due_age_seconds == 0
+
+
+async def test_the_skipped_are_listed_at_the_cost_of_what_is_shown(database: Database) -> None:
+    async with InboxStore(database.server).session(FLOW) as session:
+        await session.register(LANES)
+    async with database.connection() as connection:
+        await connection.execute("alter table inbox.delivery set (autovacuum_enabled = off)")
+        await connection.execute(
+            "insert into inbox.delivery (flow, message_id, sequence, type, version, lane, state, settled_at)"
+            " select $1::text, 'm' || n, n, 't', 1, 0, case when n % 100 = 0 then 'skipped' else 'applied' end, now()"
+            " from generate_series(1, $2::int) n",
+            FLOW,
+            _ROWS,
+        )
+        listed = "select * from inbox.parked(null, array['skipped'], null, null, null, null, null, 0, 50)"
+        returned, touched = await rows_touched(connection, "inbox.delivery", listed)
+    assert returned == 50
+    assert touched <= 100

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from outbox.model.flow_events import Parked
+from outbox.model.circuit import CircuitState
+from outbox.model.flow_events import FlowObserved, FlowUnobserved, Parked
 from outbox.model.lanes import lanes_of
 from outbox.model.lifecycle import (
     Accepted,
@@ -273,3 +274,23 @@ def test_what_waits_unrouted_is_told_when_it_changes_and_unknown_to_who_does_not
 
     assert [(line["level"], line["messages"]) for line in lines(capsys.readouterr().err)] == [("error", 3), ("info", 0)]
     assert math.isnan(samples(metrics)["outbox_unrouted_messages"])
+
+
+def test_how_a_flow_stands_is_unknown_to_whoever_does_not_look_or_cannot() -> None:
+    metrics = Metrics(lanes=(), flows=[FLOW])
+    series = {
+        f'inbox_circuit_state{{flow="{FLOW}",state="closed"}}': 0,
+        f'inbox_circuit_state{{flow="{FLOW}",state="open"}}': 1,
+        f'inbox_circuit_state{{flow="{FLOW}",state="half_open"}}': 0,
+        f'inbox_circuit_needs_a_person{{flow="{FLOW}"}}': 1,
+        f'inbox_parked_deliveries{{flow="{FLOW}",state="dead"}}': 2,
+        f'inbox_parked_deliveries{{flow="{FLOW}",state="in_doubt"}}': 3,
+        f'inbox_blocked_deliveries{{flow="{FLOW}"}}': 4,
+        f'inbox_oldest_due_age_seconds{{flow="{FLOW}"}}': 5.5,
+    }
+    assert all(math.isnan(samples(metrics)[name]) for name in series)
+    for loss in (FlowUnobserved(FLOW), ServiceWaiting(f"apply {FLOW}", "away", 0.5, needs_a_person=False)):
+        metrics(FlowObserved(FLOW, CircuitState.OPEN, True, 2, 3, 4, 5.5))
+        assert {name: samples(metrics)[name] for name in series} == series
+        metrics(loss)
+        assert all(math.isnan(samples(metrics)[name]) for name in series)

@@ -1,0 +1,80 @@
+"""Looks how a flow stands in the database, for the one process that holds its lane 0, and tells of it.
+
+A circuit is shared and can be changed by a person: what this process has seen of its own calls does not say how it is.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Protocol
+
+from outbox.model.circuit import CircuitState
+from outbox.model.flow_events import CircuitSeen, FlowObserved, FlowUnobserved
+from outbox.model.inbox import FlowStanding
+from outbox.model.lifecycle import Report
+
+# A look costs the database some index reads, and operations would not act any faster.
+EVERY_SECONDS = 10.0
+
+
+class WatchSession(Protocol):
+    """The inbox as the watch needs it."""
+
+    async def observe(self, owner: str) -> FlowStanding | None:
+        """Return how the flow stands; None for whoever does not hold its lane 0."""
+        ...
+
+
+class FlowWatch:
+    """One flow's standing, as one process tells it."""
+
+    def __init__(self, flow: str, report: Report) -> None:
+        self._flow = flow
+        self._report = report
+        self._look_at = 0.0
+        self._is_observing = False
+        self._circuit_seen: datetime | None = None
+
+    def seconds_left(self) -> float:
+        """Return for how long nothing has to be looked at."""
+        return max(self._look_at - time.monotonic(), 0.0)
+
+    async def look(self, session: WatchSession, owner: str) -> None:
+        """Look, when it is time to.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        if self.seconds_left() > 0:
+            return
+        self._look_at = time.monotonic() + EVERY_SECONDS
+        standing = await session.observe(owner)
+        if standing is None:
+            if self._is_observing:
+                self._report(FlowUnobserved(self._flow))
+            self._is_observing = False
+            return
+        self._tell_circuit(standing)
+        self._is_observing = True
+        self._report(
+            FlowObserved(
+                self._flow,
+                standing.circuit,
+                standing.needs_a_person,
+                standing.dead,
+                standing.in_doubt,
+                standing.blocked,
+                standing.oldest_due_age_seconds,
+            )
+        )
+
+    def _tell_circuit(self, standing: FlowStanding) -> None:
+        """Tell what a person has changed, and with the first look also what was found open."""
+        is_first = self._circuit_seen is None
+        is_new = standing.changed_at != self._circuit_seen
+        self._circuit_seen = standing.changed_at
+        if is_new and (standing.circuit is not CircuitState.CLOSED if is_first else standing.changed_by is not None):
+            self._report(
+                CircuitSeen(self._flow, standing.circuit, standing.needs_a_person, standing.reason, standing.changed_by)
+            )

@@ -1,0 +1,47 @@
+create or replace function inbox.observe(wanted_flow text, me text, count_up_to integer)
+returns table (
+    circuit text, needs_a_person boolean, reason text, changed_at timestamptz, changed_by text, dead integer,
+    in_doubt integer, blocked integer, oldest_due_age_seconds double precision
+)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    at timestamptz := clock_timestamp();
+begin
+    if not exists (select from inbox.lane l
+                    where l.flow = wanted_flow and l.lane = 0 and l.owner = me and l.leased_until > at) then
+        return;
+    end if;
+    return query
+        select c.state, c.needs_a_person, c.reason, c.changed_at, c.changed_by,
+               (select count(*) from (select from inbox.delivery d
+                                       where d.flow = wanted_flow and d.state = 'dead' and d.parked_at is not null
+                                       limit count_up_to) x)::integer,
+               (select count(*) from (select from inbox.delivery d
+                                       where d.flow = wanted_flow and d.state = 'in_doubt' and d.parked_at is not null
+                                       limit count_up_to) x)::integer,
+               (select count(*) from (select from inbox.delivery d
+                                       where d.flow = wanted_flow and d.state = 'blocked'
+                                       limit count_up_to) x)::integer,
+               (select coalesce(extract(epoch from at - min(oldest.due_at)), 0)
+                  from inbox.lane l
+                 cross join lateral (select d.due_at from inbox.delivery d
+                                      where d.flow = wanted_flow and d.lane = l.lane
+                                        and d.state in ('ready', 'retry', 'in_doubt') and d.due_at <= at
+                                      order by d.due_at limit 1) oldest
+                 where l.flow = wanted_flow)::double precision
+          from inbox.circuit c
+         where c.flow = wanted_flow;
+end
+$$;
+comment on function inbox.observe is
+    'How a flow stands: its circuit, how many deliveries are parked (dead, in doubt) or blocked, each counted up to a bound, and for how long the oldest one that is due has been (0: none is). A row for the owner of lane 0 alone, so that one process tells of each flow. Changes nothing, at constant cost.';
+revoke all on function inbox.observe from public;
+grant execute on function inbox.observe to outbox_adapter;
