@@ -103,7 +103,8 @@ def _circuit(flow: FlowStatus) -> str | None:
     if flow.circuit != CircuitState.CLOSED:
         seconds = flow.circuit_seconds
         probe = "until a person closes it" if seconds is None else f"next probe in {age(max(seconds, 0.0))}"
-        step = f'; next step: mend the cause, then "outbox circuit close {flow.flow}"' if flow.needs_a_person else ""
+        close = f'"outbox circuit close {flow.flow} --why …"'
+        step = f"; next step: mend the cause, then {close}" if flow.needs_a_person else ""
         return f"circuit {flow.circuit.replace('_', ' ')}, {probe}: {flow.circuit_reason}{step}"
     if flow.throttled_seconds:
         return f"the target throttles, for another {age(flow.throttled_seconds)}"

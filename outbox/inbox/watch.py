@@ -15,7 +15,7 @@ from outbox.model.inbox import FlowStanding
 from outbox.model.lifecycle import Report
 
 # A look costs the database some index reads, and operations would not act any faster.
-EVERY_SECONDS = 10.0
+_EVERY_SECONDS = 10.0
 
 
 class WatchSession(Protocol):
@@ -48,7 +48,7 @@ class FlowWatch:
         """
         if self.seconds_left() > 0:
             return
-        self._look_at = time.monotonic() + EVERY_SECONDS
+        self._look_at = time.monotonic() + _EVERY_SECONDS
         standing = await session.observe(owner)
         if standing is None:
             if self._is_observing:

@@ -17,10 +17,12 @@ begin
            reason = case when wanted_state = 'open' then why end, changed_at = clock_timestamp(), changed_by = who,
            throttled_until = null, throttle_reason = null
      where c.flow = wanted_flow;
+    insert into inbox.circuit_change (flow, from_state, to_state, who, why)
+    values (wanted_flow, former, wanted_state, who, why);
     return former;
 end
 $$;
 comment on function inbox.set_circuit is
-    'A person opens a circuit, which then stays open until a person closes it, or closes one; returns the state before. Closing also ends the pause of a target that throttles.';
+    'A person opens a circuit, which then stays open until a person closes it, or closes one, with a row of audit in inbox.circuit_change; returns the state before. Closing also ends the pause of a target that throttles.';
 revoke all on function inbox.set_circuit from public;
 grant execute on function inbox.set_circuit to outbox_adapter;

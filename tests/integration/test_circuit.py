@@ -152,7 +152,7 @@ async def test_what_is_final_is_not_even_probed(inboxes: tuple[Inbox, Inbox]) ->
     (change,) = await one.session.tell_circuit([(due.id, Sign(Signal.STOP, "410", is_final=True))])
     assert change.seconds is None
     assert await one.database.value("select until = 'infinity' from inbox.circuit") is True
-    former = await set_circuit(one.database.server, FLOW, CircuitState.CLOSED, who="me", why=None)
+    former = await set_circuit(one.database.server, FLOW, CircuitState.CLOSED, who="me", why="mended")
     assert former is CircuitState.OPEN
     assert len(await one.due()) > 1
 
