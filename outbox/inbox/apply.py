@@ -19,6 +19,7 @@ from outbox.inbox.circuit import CircuitSession, Told, tell_circuit
 from outbox.inbox.decide import Call, decide, groups
 from outbox.inbox.lanes import LaneHolder, LaneSession, Ownership
 from outbox.inbox.pace import Pace
+from outbox.inbox.reach import Reach
 from outbox.inbox.watch import FlowWatch, WatchSession
 from outbox.model.adapter import Adapter
 from outbox.model.circuit import Sign, sign_of
@@ -45,7 +46,14 @@ class _Session(LaneSession, CircuitSession, WatchSession, Protocol):
 
     async def register(self, lanes: int) -> int: ...
     async def fetch(
-        self, owner: str, in_hand: Iterable[int], wanted: int, *, leaving: Iterable[int], newest_first: bool
+        self,
+        owner: str,
+        in_hand: Iterable[int],
+        wanted: int,
+        *,
+        leaving: Iterable[int],
+        newest_first: bool,
+        reach_seconds: float | None,
     ) -> list[DueDelivery]: ...
     async def begin(self, owner: str, beginnings: Sequence[Beginning]) -> dict[int, int]: ...
     async def settle(self, owner: str, results: Sequence[Result]) -> set[int]: ...
@@ -107,6 +115,7 @@ class Applier:
         self._lanes = settings.lanes
         self._looks = 0
         self._is_behind = False
+        self._reach = Reach(time.monotonic)
         self._in_hand: dict[int, DueDelivery] = {}
         self._calls = 0
         self._ended: list[_Ended] = []
@@ -184,9 +193,11 @@ class Applier:
             wanted,
             leaving=self._holder.leaving,
             newest_first=newest_first,
+            reach_seconds=self._reach.begin(self._holder.epochs()),
         )
         if not newest_first:
             self._is_behind = len(due) == wanted
+            self._reach.end(due)
         return due
 
     async def _call_all(

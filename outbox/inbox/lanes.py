@@ -61,6 +61,11 @@ class LaneHolder:
         """Return how many lanes this process holds."""
         return 0 if self._held is None else len(self._held.epochs)
 
+    def epochs(self) -> frozenset[tuple[int, int]]:
+        """Return the lanes in which something may be begun, with the epochs by which they are held."""
+        held = {} if self._held is None else self._held.epochs
+        return frozenset((lane, epoch) for lane, epoch in held.items() if lane not in self.leaving)
+
     async def start(self, session: LaneSession) -> None:
         """Begin a run: let the leases of the one before expire, and take the first lanes."""
         self._ownership.renew()

@@ -89,8 +89,8 @@ class DueDelivery:
 
     ``is_watched``: the flow's circuit wants to know how its call ends, also when it goes well;
     ``is_probe``: its call decides whether the circuit closes.
-    ``generation``: 0, or the replay that wants it applied again. ``key_number``, ``reference``, ``job``: of what was
-    sent; see the columns of ``inbox.delivery``.
+    ``due_seconds``: for how long it has been due. ``generation``: 0, or the replay that wants it applied again.
+    ``key_number``, ``reference``, ``job``: of what was sent; see the columns of ``inbox.delivery``.
     """
 
     id: int
@@ -115,6 +115,7 @@ class DueDelivery:
     generation: int = 0
     is_watched: bool = False
     is_probe: bool = False
+    due_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

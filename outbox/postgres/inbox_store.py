@@ -122,17 +122,19 @@ class InboxSession(DeadCopySession):
         *,
         leaving: Iterable[int] = (),
         newest_first: bool = False,
+        reach_seconds: float | None = None,
     ) -> list[DueDelivery]:
-        """Read what may be acted on now, oldest due first unless told otherwise."""
+        """Read what may be acted on now, oldest due first unless told otherwise; see `outbox.inbox.reach`."""
         with postgres_errors(self._server):
             rows = await self._connection.fetch(
-                "select * from inbox.fetch($1, $2, $3::bigint[], $4::smallint[], $5, $6)",
+                "select * from inbox.fetch($1, $2, $3::bigint[], $4::smallint[], $5, $6, $7)",
                 self._flow,
                 owner,
                 list(in_hand),
                 list(leaving),
                 wanted,
                 newest_first,
+                reach_seconds,
             )
         return [
             DueDelivery(
@@ -158,6 +160,7 @@ class InboxSession(DeadCopySession):
                 generation=row["generation"],
                 is_watched=row["is_watched"],
                 is_probe=row["is_probe"],
+                due_seconds=row["due_seconds"],
             )
             for row in rows
         ]

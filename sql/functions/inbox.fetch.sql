@@ -1,11 +1,13 @@
 create or replace function inbox.fetch(
-    wanted_flow text, me text, in_hand bigint[], leaving smallint[], wanted integer, newest_first boolean
+    wanted_flow text, me text, in_hand bigint[], leaving smallint[], wanted integer, newest_first boolean,
+    reach_seconds double precision
 )
 returns table (
     id bigint, lane smallint, epoch bigint, state text, sequence bigint, message_id text, type text, version integer,
     key text, attempt integer, failures integer, sent_age_seconds double precision,
     last_sent_age_seconds double precision, request_sha256 bytea, key_number integer, reference text, job text,
-    traceparent text, body bytea, generation integer, is_watched boolean, is_probe boolean
+    traceparent text, body bytea, generation integer, is_watched boolean, is_probe boolean,
+    due_seconds double precision
 )
 language plpgsql
 stable
@@ -22,6 +24,7 @@ declare
     at       timestamptz := clock_timestamp();
     turn     integer := case when newest_first then -1 else 1 end;
     most     integer := wanted;
+    since    timestamptz := coalesce(at - make_interval(secs => reach_seconds), '-infinity');
     of_lane  integer;
     found    bigint[];
 begin
@@ -45,7 +48,7 @@ begin
                        (select d.id, d.due_at, d.sequence from inbox.delivery d
                          where not newest_first
                            and d.flow = wanted_flow and d.lane = l.lane
-                           and d.state in ('ready', 'retry', 'in_doubt') and d.due_at <= at
+                           and d.state in ('ready', 'retry', 'in_doubt') and d.due_at between since and at
                            and d.id not in (select h.id from unnest(in_hand) h(id))
                          order by d.due_at
                          limit of_lane)
@@ -53,7 +56,7 @@ begin
                        (select d.id, d.due_at, d.sequence from inbox.delivery d
                          where newest_first
                            and d.flow = wanted_flow and d.lane = l.lane
-                           and d.state in ('ready', 'retry', 'in_doubt') and d.due_at <= at
+                           and d.state in ('ready', 'retry', 'in_doubt') and d.due_at between since and at
                            and d.id not in (select h.id from unnest(in_hand) h(id))
                          order by d.due_at desc
                          limit of_lane)
@@ -74,7 +77,8 @@ begin
                extract(epoch from at - f.last_sent_at)::double precision,
                f.request_sha256, f.key_number, f.reference, f.job, f.traceparent, f.body, f.generation,
                coalesce(circuit.state <> 'closed' or circuit.suspects <> '{}', false),
-               coalesce(circuit.state <> 'closed', false)
+               coalesce(circuit.state <> 'closed', false),
+               extract(epoch from at - f.due_at)::double precision
           from (
                 select d.*, l.epoch, u.place, m.traceparent, coalesce(m.edited_body, m.body) as body,
                        sum(octet_length(coalesce(m.edited_body, m.body))::bigint)
@@ -89,6 +93,6 @@ begin
 end
 $$;
 comment on function inbox.fetch is
-    'Reads the deliveries that may be acted on now in the caller''s lanes but those that it is "leaving", oldest due first (of those that are first in their lane), or with "newest_first" the other way round, so that a backlog does not hold up what is new; changes nothing. Nothing while the flow''s circuit is open or its target throttles; one delivery, to probe, when an open one has waited long enough. "is_watched": the circuit wants to know how its call ends, also when it goes well; "is_probe": its call would be the probe. Only heads of their key are ever due. Ends at 32 MiB of bodies: a caller''s memory has a bound, also when many payloads are large.';
+    'Reads the deliveries that may be acted on now in the caller''s lanes but those that it is "leaving", oldest due first (of those that are first in their lane), or with "newest_first" the other way round, so that a backlog does not hold up what is new; changes nothing. Nothing while the flow''s circuit is open or its target throttles; one delivery, to probe, when an open one has waited long enough. "reach_seconds": what has been due for longer is not looked for (null: everything); while a transaction anywhere keeps the dead rows of what was applied, they are behind that. "is_watched": the circuit wants to know how its call ends, also when it goes well; "is_probe": its call would be the probe. Only heads of their key are ever due. Ends at 32 MiB of bodies: a caller''s memory has a bound, also when many payloads are large.';
 revoke all on function inbox.fetch from public;
 grant execute on function inbox.fetch to outbox_adapter;

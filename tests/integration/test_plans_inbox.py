@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import asyncpg
+
 from outbox.model.delivery import State
 from outbox.postgres.inbox_store import PARKED_UP_TO, InboxStore
 from tests.kit.database import Database
@@ -9,6 +14,7 @@ from tests.kit.inbox import FLOW, HASH, LANES, Inbox, applied, arrival
 from tests.kit.work import rows_touched, touched_by
 
 _ROWS = 40_000
+T = TypeVar("T")
 
 
 async def test_one_poison_key_with_many_behind_it_costs_the_others_nothing(database: Database) -> None:
@@ -39,11 +45,11 @@ async def test_one_poison_key_with_many_behind_it_costs_the_others_nothing(datab
             assert touched <= 10
         await connection.execute(accept, FLOW, ["good"], [_ROWS + 9])
         returned, touched = await rows_touched(
-            connection, "inbox.delivery", "select * from inbox.fetch($1, 'me', '{}', '{}', 50, false)", FLOW
+            connection, "inbox.delivery", "select * from inbox.fetch($1, 'me', '{}', '{}', 50, false, null)", FLOW
         )
         assert returned == 1
         assert touched <= 10
-        due = await connection.fetchrow("select * from inbox.fetch($1, 'me', '{}', '{}', 50, false)", FLOW)
+        due = await connection.fetchrow("select * from inbox.fetch($1, 'me', '{}', '{}', 50, false, null)", FLOW)
         _, touched = await rows_touched(
             connection,
             "inbox.delivery",
@@ -164,3 +170,39 @@ async def test_the_skipped_are_listed_at_the_cost_of_what_is_shown(database: Dat
         returned, touched = await rows_touched(connection, "inbox.delivery", listed)
     assert returned == 50
     assert touched <= 100
+
+
+async def test_a_look_passes_over_what_a_strangers_transaction_keeps_of_what_was_applied(database: Database) -> None:
+    """A report or a dump holds the horizon: no entry of the index can go, however often it is vacuumed."""
+    async with InboxStore(database.server).session(FLOW) as session, database.connection() as report:
+        await session.register(LANES)
+        await session.hold_lanes("me", 60)
+        await report.execute("begin isolation level repeatable read; select 1")
+        connection = session._connection
+        await connection.execute("alter table inbox.delivery set (autovacuum_enabled = off)")
+        await connection.execute(
+            "insert into inbox.delivery (flow, message_id, sequence, type, version, key, lane, state, due_at)"
+            " select $1::text, 'm' || n, n, 't', 1, 'k' || n, outbox.lane_of('k' || n, n, 4), 'ready',"
+            " now() - interval '1 minute' from generate_series(1, $2::int) n",
+            FLOW,
+            _ROWS,
+        )
+        await connection.execute(
+            "update inbox.delivery set state = 'dead', due_at = null, settled_at = now(), reason = 'r',"
+            " reason_class = 'c'"
+        )
+        await Inbox(session, database).accept(arrival(_ROWS + 1, "new"))
+
+        (due,), whole = await _entries_read(connection, session.fetch("me", [], 20))
+        (same,), read = await _entries_read(connection, session.fetch("me", [], 20, reach_seconds=due.due_seconds + 2))
+        assert whole >= _ROWS, "the test has its problem"
+        assert (same.id, read <= 20) == (due.id, True), read
+
+
+async def _entries_read(connection: asyncpg.Connection, work: Awaitable[T]) -> tuple[T, int]:
+    """Do work in a transaction; return (its result, entries read of the index of what is due, the dead ones too)."""
+    count = "select pg_stat_get_xact_tuples_returned('inbox.delivery_due'::regclass)"
+    async with connection.transaction():
+        before = await connection.fetchval(count)
+        result = await work
+        return result, await connection.fetchval(count) - before
