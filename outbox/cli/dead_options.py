@@ -12,6 +12,7 @@ import typer
 from outbox.cli.common import time_of, usage_problem
 from outbox.model.dead_letters import LISTED, PARKED, Selection
 from outbox.model.delivery import State
+from outbox.model.replay import pattern_problem
 from outbox.model.units import parse_rate, parse_seconds
 
 FlowOption = Annotated[str | None, typer.Option("--flow", help="Only this flow.")]
@@ -64,6 +65,12 @@ def states_of(wanted: Sequence[str]) -> Sequence[State]:
         if name not in known:
             usage_problem(f"--state: {name!r} is none of {', '.join(known)}")
     return [known[name] for name in dict.fromkeys(wanted)] or PARKED
+
+
+def check_type(pattern: str | None) -> None:
+    """End when a pattern means nothing to a broker."""
+    if pattern is not None and (problem := pattern_problem(pattern)) is not None:
+        usage_problem(f"--type: {problem}")
 
 
 def rate_of(text: str | None) -> float | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
@@ -12,31 +10,55 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from outbox.cli.common import ConfigOption, JsonOption, errors, output, run, settings_of, usage_problem
+from outbox.cli.common import (
+    AsOption,
+    ConfigOption,
+    JsonOption,
+    output,
+    run,
+    settings_of,
+    usage_problem,
+    who_decides,
+    why_decided,
+)
+from outbox.cli.dead_options import check_type
+from outbox.cli.replay_work import Ended, check_horizon, go_on, look, tell
 from outbox.config.settings import Settings
-from outbox.model.errors import ExitCode
-from outbox.model.replay import Horizon, ReplayEntry, ReplayProgress, Selection, type_patterns
+from outbox.model.replay import ReplayEntry, ReplayProgress, Selection, both, type_patterns
 from outbox.postgres.connection import PostgresServer
 from outbox.postgres.replay import replay_session
-from outbox.supervisor import Stop
 from outbox.wiring import postgres_server
 
 _REPLAY = """\
-Apply events again that a flow has finished, or with --missing those that it never had. They are taken from
+Apply events again that a flow has applied, or with --missing those that it never had. They are taken from
 outbox.event, as long as it keeps them, and only this flow gets them; the broker is not involved.
 
 Each of them takes effect again: with idempotency keys of its own, an operation that creates will create once more. In
-order for their key; events that are on their way, parked or dead are left alone. Without --yes it shows what would
-happen. Killed anywhere, "outbox replay resume" goes on.
+order for their key; events that are on their way, parked or dead are left alone, and so is what was skipped or noted
+as applied by hand, unless that is asked for. What was edited is applied as it was edited. Without --yes it shows what
+would happen. Killed anywhere, "outbox replay resume" goes on.
 
 Examples: outbox replay --flow orders-to-crm --since 2026-11-01T00:00Z --why "CRM lost its November" ·
 outbox replay --flow orders-to-crm --key C-1001 --why "wrong mapping" --yes · outbox replay list
 """
-_BATCH = 500
+_RESUME = """\
+Go on with a replay that was interrupted, at its rate or at another one.
+
+Examples: outbox replay resume 3 · outbox replay resume 3 --rate 20
+"""
+_CANCEL = """\
+End a running replay; what it has put into the inbox is applied.
+
+Example: outbox replay cancel 3 --why "the CRM has a backup after all"
+"""
 _FLOW_HELP = "The flow that applies them again."
+_TIMES = ["%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M:%S%z"]
 
 WhyOption = Annotated[str | None, typer.Option("--why", help="The reason; it is kept with the replay.")]
-RateOption = Annotated[float | None, typer.Option("--rate", min=0.1, help="Events per second put into the inbox.")]
+RateOption = Annotated[
+    float | None,
+    typer.Option("--rate", min=0.1, help="Events per second put into the inbox; else as fast as it has room."),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,11 +66,8 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help=_REPLAY)
     group.callback(invoke_without_command=True)(_replay)
     group.command("list", help="Show the newest replays. Example: outbox replay list --json")(_list)
-    group.command("resume", help="Go on with a replay that was interrupted. Example: outbox replay resume 3")(_resume)
-    group.command(
-        "cancel",
-        help="End a running replay; what it has put into the inbox is applied. Example: outbox replay cancel 3",
-    )(_cancel)
+    group.command("resume", help=_RESUME)(_resume)
+    group.command("cancel", help=_CANCEL)(_cancel)
     app.add_typer(group, name="replay")
 
 
@@ -62,22 +81,21 @@ def _replay(  # noqa: PLR0917 - one for each option
     key: Annotated[str | None, typer.Option("--key", help="Only events of this key.")] = None,
     since: Annotated[
         datetime | None,
-        typer.Option(
-            "--since",
-            "--from",
-            formats=["%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M:%S%z"],
-            help="Written at or after this time.",
-        ),
+        typer.Option("--since", "--from", formats=_TIMES, help="Written at or after this time."),
     ] = None,
     until: Annotated[
-        datetime | None,
-        typer.Option(
-            "--until", "--to", formats=["%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M:%S%z"], help="Written before this time."
-        ),
+        datetime | None, typer.Option("--until", "--to", formats=_TIMES, help="Written before this time.")
     ] = None,
     missing: Annotated[bool, typer.Option("--missing", help="Only events that this flow never had.")] = False,
+    with_skipped: Annotated[
+        bool, typer.Option("--skipped", help="Also what was skipped or discarded, by a person or as stale.")
+    ] = False,
+    with_happened: Annotated[
+        bool, typer.Option("--happened", help="Also what a person has noted as applied (dead resolve --happened).")
+    ] = False,
     rate_per_s: RateOption = None,
     why: WhyOption = None,
+    who: AsOption = None,
     is_confirmed: Annotated[bool, typer.Option("--yes", help="Do it.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -89,87 +107,27 @@ def _replay(  # noqa: PLR0917 - one for each option
         usage_problem(f"--flow must name a flow of the settings: {known}")
     if is_confirmed and not why:
         usage_problem("--why is missing: the reason is kept with the replay")
-    topics = (event_type,) if event_type is not None else settings.flows[flow].events
-    selection = Selection(flow, type_patterns(topics), key, since, until, missing)
+    if missing and (with_skipped or with_happened):
+        usage_problem("--missing is what the flow never had: --skipped and --happened are about what it had")
+    check_type(event_type)
+    patterns = type_patterns(settings.flows[flow].events)
+    if event_type is not None:
+        asked = type_patterns([event_type])
+        # What it had, it had, whatever it takes today; what it never had may be no event of it.
+        patterns = both(patterns, asked) if missing else asked
+    selection = Selection(flow, patterns, key, since, until, missing, with_skipped, with_happened)
     server = _server(settings)
     if not is_confirmed:
-        _look(server, selection, as_json=as_json)
+        look(server, selection, settings.remembered_seconds(), as_json=as_json)
         return
 
-    async def work() -> tuple[int, ReplayProgress]:
+    async def work() -> Ended:
         async with replay_session(server) as session:
-            _refuse_what_is_gone(await session.horizon(), since)
-            number = await session.begin(selection, who=getpass.getuser(), why=why or "")
-        return number, await _go_on(server, number, rate_per_s, is_quiet=as_json)
+            check_horizon(await session.horizon(settings.remembered_seconds()), selection)
+            number = await session.begin(selection, who=who_decides(who), why=why or "", rate_per_s=rate_per_s)
+            return await go_on(session, number, rate_per_s, 0, settings.inbox.max_waiting, is_quiet=as_json)
 
-    _tell(*run(work), as_json=as_json)
-
-
-def _look(server: PostgresServer, selection: Selection, *, as_json: bool) -> None:
-    async def work() -> tuple[Counter[str], int]:
-        found: Counter[str] = Counter()
-        looked_at, after = 0, 0
-        async with replay_session(server) as session:
-            _refuse_what_is_gone(await session.horizon(), selection.since)
-            while True:
-                some = await session.candidates(selection, after)
-                if some.upto is None:
-                    return found, looked_at
-                found.update(some.by_type)
-                looked_at += some.looked_at
-                after = some.upto
-                if not as_json and errors.is_terminal:
-                    errors.print(f"looked at {looked_at:,}, found {found.total():,}", end="\r")
-
-    found, looked_at = run(work)
-    if as_json:
-        output.print_json(data={"is_dry_run": True, "looked_at": looked_at, "would_be_replayed": dict(found)})
-        return
-    table = Table("type", title=f"{selection.flow}: would be applied again, of {looked_at:,} events looked at")
-    table.add_column("events", justify="right")
-    for name, events in sorted(found.items()):
-        table.add_row(escape(name), f"{events:,}")
-    output.print(table)
-    if found:
-        output.print("nothing was changed; next step: the same with --why and --yes")
-
-
-def _refuse_what_is_gone(horizon: Horizon, since: datetime | None) -> None:
-    if horizon.refuses(since):
-        oldest = (
-            "no event is left" if horizon.oldest is None else f"the oldest is of {horizon.oldest:%Y-%m-%dT%H:%M:%S%z}"
-        )
-        errors.print(
-            f"[bold red]error:[/] events from {since:%Y-%m-%dT%H:%M:%S%z} on cannot be replayed: retention has removed"
-            f" some of them ({oldest})\n  next step: replay from a later time, and let the application write what is"
-            " missing before it; a larger retention.keep helps the next time"
-        )
-        raise typer.Exit(ExitCode.MISCONFIGURED)
-
-
-async def _go_on(server: PostgresServer, number: int, rate_per_s: float | None, *, is_quiet: bool) -> ReplayProgress:
-    never = Stop()
-    batch = _BATCH if rate_per_s is None else max(min(int(rate_per_s), _BATCH), 1)
-    before = 0
-    async with replay_session(server) as session:
-        while True:
-            progress = await session.step(number, batch)
-            if progress.state != "running":
-                return progress
-            if not is_quiet and errors.is_terminal:
-                errors.print(f"looked at {progress.looked_at:,}, replayed {progress.replayed:,}", end="\r")
-            if rate_per_s is not None and progress.replayed > before:
-                await never.pause((progress.replayed - before) / rate_per_s)
-            before = progress.replayed
-
-
-def _tell(number: int, progress: ReplayProgress, *, as_json: bool) -> None:
-    if as_json:
-        output.print_json(data={"replay": number} | asdict(progress))
-        return
-    output.print(
-        f"replay {number} is {progress.state}: {progress.replayed:,} events are in the inbox and are applied now"
-    )
+    tell(run(work), as_json=as_json)
 
 
 def _list(
@@ -187,11 +145,11 @@ def _list(
     if as_json:
         output.print_json(data=[asdict(entry) for entry in entries])
         return
-    table = Table("number", "flow", "state", "replayed", "began", "who", "why", title="Replays")
+    table = Table("number", "flow", "state", "replayed", "began", "last moved", "who", "why", title="Replays")
     for entry in entries:
         table.add_row(
             str(entry.id), escape(entry.flow), entry.state, f"{entry.replayed:,}", entry.started_at[:19],
-            escape(entry.who), escape(entry.why),
+            entry.moved_at[:19], escape(entry.who), escape(entry.why),
         )  # fmt: skip
     output.print(table)
 
@@ -200,24 +158,48 @@ _Number = Annotated[int, typer.Argument(metavar="NUMBER", help="As in outbox rep
 
 
 def _resume(
-    number: _Number, config: ConfigOption = None, rate_per_s: RateOption = None, as_json: JsonOption = False
+    number: _Number,
+    config: ConfigOption = None,
+    rate_per_s: RateOption = None,
+    who: AsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
+    settings = settings_of(config)
+
+    async def work() -> Ended:
+        async with replay_session(_server(settings)) as session:
+            rate, replayed = await session.resume(number, who=who_decides(who), rate_per_s=rate_per_s)
+            return await go_on(session, number, rate, replayed, settings.inbox.max_waiting, is_quiet=as_json)
+
+    tell(run(work), as_json=as_json)
+
+
+def _cancel(
+    number: _Number,
+    config: ConfigOption = None,
+    why: WhyOption = None,
+    who: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    reason = why_decided(why)
     server = _server(settings_of(config))
 
     async def work() -> ReplayProgress:
-        return await _go_on(server, number, rate_per_s, is_quiet=as_json)
-
-    _tell(number, run(work), as_json=as_json)
-
-
-def _cancel(number: _Number, config: ConfigOption = None) -> None:
-    server = _server(settings_of(config))
-
-    async def work() -> str:
         async with replay_session(server) as session:
-            return await session.cancel(number)
+            return await session.cancel(number, who=who_decides(who), why=reason)
 
-    output.print(f"replay {number} is {run(work)}")
+    progress = run(work)
+    if as_json:
+        output.print_json(
+            data={
+                "replay": number,
+                "state": progress.state,
+                "looked_at": progress.looked_at,
+                "replayed": progress.replayed,
+            }
+        )
+        return
+    output.print(f"replay {number} is {progress.state}")
 
 
 def _server(settings: Settings) -> PostgresServer:

@@ -1,5 +1,5 @@
-create or replace function inbox.replay_some(wanted integer, most integer, most_replayed integer)
-returns table (state text, looked_at bigint, replayed bigint)
+create or replace function inbox.replay_some(wanted integer, most integer, most_replayed integer, most_waiting integer)
+returns table (state text, looked_at bigint, replayed bigint, is_waiting boolean)
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
@@ -7,59 +7,87 @@ as $$
 #variable_conflict use_column
 declare
     replay  inbox.replay;
+    room    integer;
     found   record;
 begin
     select r.* into replay from inbox.replay r where r.id = wanted for update;
     if replay.id is null then
         raise exception 'there is no replay %', wanted using errcode = 'OB004', hint = '"outbox replay list" shows them';
     end if;
+    is_waiting := false;
     if replay.state = 'running' then
+        room := most_waiting - inbox.waiting(replay.flow, most_waiting);
+        is_waiting := room <= 0;
+        update inbox.replay r set moved_at = clock_timestamp() where r.id = wanted;
+    end if;
+    if replay.state = 'running' and not is_waiting then
+        most_replayed := least(most_replayed, room);
         with matched as (
-            select m.*, row_number() over (order by m.id) as rank
+            select m.*, m.id is not null and m.left_out is null as is_taken,
+                   count(*) filter (where m.id is not null and m.left_out is null) over (order by m.id) as rank
               from inbox.replayable(replay.flow, replay.patterns, replay.key, replay.since, replay.until,
-                                    replay.missing_only, replay.position, replay.upto, most) m
+                                    replay.missing_only, replay.with_skipped, replay.with_happened,
+                                    replay.position, replay.upto, most) m
+        ), taken as (
+            select * from matched m where m.is_taken and m.rank <= most_replayed
         )
-        select array_agg(m.id order by m.id) as ids, array_agg(m.event_id::text order by m.id) as message_ids,
-               array_agg(m.type order by m.id) as types, array_agg(m.version order by m.id) as versions,
-               array_agg(m.key order by m.id) as keys,
-               array_agg(m.id || '/' || m.event_id order by m.id) as claims,
+        select array_agg(t.id order by t.id) as ids, array_agg(t.event_id::text order by t.id) as message_ids,
+               array_agg(t.type order by t.id) as types, array_agg(t.version order by t.id) as versions,
+               array_agg(t.key order by t.id) as keys,
+               array_agg(t.id || '/' || t.event_id order by t.id) as claims,
+               array_agg(t.former_id) filter (where t.is_edited) as edited_ids,
                -- Cut short by the rate: what is behind the last one is looked at again.
-               case when bool_or(m.rank > most_replayed) is true
-                    then max(m.id) filter (where m.rank <= most_replayed) end as cut_at,
-               max(m.looked_up_to) as looked_up_to, max(m.looked_at) as looked_at
+               case when (select max(m.rank) from matched m) > most_replayed then max(t.id) end as cut_at,
+               (select max(m.looked_up_to) from matched m) as looked_up_to,
+               (select max(m.looked_at) from matched m) as looked_at
           into found
-          from matched m
-         where m.rank <= most_replayed + 1;
+          from taken t;
         if found.looked_up_to is null then
             update inbox.replay r set state = 'done', ended_at = clock_timestamp() where r.id = wanted;
         else
-            found.ids := array_remove(found.ids, null);
-            if cardinality(found.ids) > 0 then
-                if found.cut_at is not null then
-                    found.ids := found.ids[1:most_replayed];
-                end if;
+            if found.ids is not null then
                 perform inbox.accept(
-                    replay.flow, found.message_ids[1:cardinality(found.ids)], found.ids,
-                    found.types[1:cardinality(found.ids)], found.versions[1:cardinality(found.ids)],
-                    found.keys[1:cardinality(found.ids)],
+                    replay.flow, found.message_ids, found.ids, found.types, found.versions, found.keys,
                     array_fill(json_build_object('x-outbox-replay', wanted)::text, array[cardinality(found.ids)]),
                     array_fill(null::bytea, array[cardinality(found.ids)]),
                     array_fill(null::text, array[cardinality(found.ids)]),
                     array_fill(null::text, array[cardinality(found.ids)]),
-                    found.claims[1:cardinality(found.ids)], false, 'apply',
+                    found.claims, false, 'apply',
                     case when replay.missing_only then 0 else wanted end);
+            end if;
+            if found.edited_ids is not null then
+                -- The lanes are still locked: nobody has fetched the original payload.
+                with carried as (
+                    update inbox.message m
+                       set edited_body = former.edited_body
+                      from unnest(found.edited_ids) e(former_id)
+                      join inbox.delivery f on f.id = e.former_id
+                      join inbox.message former on former.delivery_id = f.id
+                      join inbox.delivery d on d.flow = f.flow and d.message_id = f.message_id and d.generation = wanted
+                     where m.delivery_id = d.id and former.edited_body is not null
+                    returning m.delivery_id, d.state, e.former_id, sha256(m.body) as before, sha256(m.edited_body) as after
+                )
+                insert into inbox.resolution (delivery_id, flow, action, who, why, from_state, to_state,
+                                              body_sha256_before, body_sha256_after)
+                select c.delivery_id, replay.flow, 'edit', replay.who,
+                       format('replay %s carries on the edit of delivery %s', wanted, c.former_id), c.state, c.state,
+                       c.before, c.after
+                  from carried c order by c.delivery_id;
             end if;
             update inbox.replay r
                set position = coalesce(found.cut_at, found.looked_up_to),
+                   -- At the end it must not wait for room that it does not need.
+                   state = case when coalesce(found.cut_at, found.looked_up_to) >= r.upto then 'done' else r.state end,
+                   ended_at = case when coalesce(found.cut_at, found.looked_up_to) >= r.upto then clock_timestamp() end,
                    looked_at = r.looked_at + case when found.cut_at is null then found.looked_at else 0 end,
                    replayed = r.replayed + coalesce(cardinality(found.ids), 0)
              where r.id = wanted;
         end if;
     end if;
-    return query select r.state, r.looked_at, r.replayed from inbox.replay r where r.id = wanted;
+    return query select r.state, r.looked_at, r.replayed, is_waiting from inbox.replay r where r.id = wanted;
 end
 $$;
 comment on function inbox.replay_some is
-    'Goes on with a replay: looks at no more than "most" events, puts no more than "most_replayed" of them into the inbox, and moves its position, all in one transaction. Returns how far it is. Killed anywhere, it has happened as a whole or not at all.';
+    'Goes on with a replay: looks at no more than "most" events, puts no more than "most_replayed" of them into the inbox, and moves its position, all in one transaction. While "most_waiting" deliveries of the flow wait for a call it only says so, because its intake must not stop for a replay. What was edited is applied as it was edited, and its audit row says so. Returns how far it is. Killed anywhere, it has happened as a whole or not at all.';
 revoke all on function inbox.replay_some from public;
 grant execute on function inbox.replay_some to outbox_adapter;

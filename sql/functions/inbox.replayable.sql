@@ -1,17 +1,19 @@
 create or replace function inbox.replayable(
-    wanted_flow  text,
-    patterns     text[],
-    wanted_key   text,
-    since        timestamptz,
-    until        timestamptz,
-    missing_only boolean,
-    after        bigint,
-    upto         bigint,
-    most         integer
+    wanted_flow   text,
+    patterns      text[],
+    wanted_key    text,
+    since         timestamptz,
+    until         timestamptz,
+    missing_only  boolean,
+    with_skipped  boolean,
+    with_happened boolean,
+    after         bigint,
+    upto          bigint,
+    most          integer
 )
 returns table (
-    id bigint, event_id uuid, type text, version integer, key text, created_at timestamptz, looked_up_to bigint,
-    looked_at integer
+    id bigint, event_id uuid, type text, version integer, key text, created_at timestamptz, former_id bigint,
+    is_edited boolean, left_out text, looked_up_to bigint, looked_at integer
 )
 language plpgsql
 stable
@@ -30,10 +32,28 @@ begin
         return;
     end if;
     return query
-        select f.id, f.event_id, f.type, f.version, f.key, f.created_at, looked_up_to, looked_at
+        select f.id, f.event_id, f.type, f.version, f.key, f.created_at, f.former_id, f.is_edited,
+               case when f.state = 'skipped' and not with_skipped
+                    then case when f.is_skipped then 'skipped' when f.is_discarded then 'discarded' else 'stale' end
+                    when f.is_happened and not with_happened then 'happened' end,
+               looked_up_to, looked_at
           from (select 1) always
           left join lateral (
-               select e.* from outbox.event e
+               select e.*, d.id as former_id, d.state, r.*
+                 from outbox.event e
+                 left join lateral (
+                      select x.id, x.state from inbox.delivery x
+                       where x.flow = wanted_flow and x.message_id = e.event_id::text
+                       order by x.generation desc limit 1
+                      ) d on true
+                cross join lateral (
+                      -- A delivery that is finished stays so: whatever was decided about it, ended it.
+                      select coalesce(bool_or(r.action = 'edit'), false) as is_edited,
+                             coalesce(bool_or(r.action = 'skip'), false) as is_skipped,
+                             coalesce(bool_or(r.action = 'discard'), false) as is_discarded,
+                             coalesce(bool_or(r.action = 'happened'), false) as is_happened
+                        from inbox.resolution r where r.delivery_id = d.id
+                      ) r
                 where e.id > after and e.id <= looked_up_to
                   and (wanted_key is null or e.key = wanted_key)
                   and (since is null or e.created_at >= since)
@@ -44,21 +64,17 @@ begin
                       select from outbox.cursor c
                        where (c.lanes = 1 or outbox.lane_of(e.key, e.id, c.lanes) = c.lane)
                          and not outbox.is_passed(e.id, e.tx, c.previous, c.current, c.position, c.horizon))
-                  and case when missing_only
-                           then not exists (select from inbox.delivery d
-                                             where d.flow = wanted_flow and d.message_id = e.event_id::text)
-                           else exists (select from inbox.delivery d
-                                         where d.flow = wanted_flow and d.message_id = e.event_id::text
-                                           and d.state in ('applied', 'skipped'))
-                                and not exists (select from inbox.delivery d
-                                                 where d.flow = wanted_flow and d.message_id = e.event_id::text
-                                                   and d.state not in ('applied', 'skipped'))
+                  and case when missing_only then d.id is null
+                           else d.state in ('applied', 'skipped')
+                                and not exists (select from inbox.delivery x
+                                                 where x.flow = wanted_flow and x.message_id = e.event_id::text
+                                                   and x.state not in ('applied', 'skipped'))
                       end
                ) f on true
          order by f.id;
 end
 $$;
 comment on function inbox.replayable is
-    'The events with ids above "after" that a replay would take, looking at no more than "most" rows: those that the flow has finished, or with "missing_only" those that it never had. What is still on its way, or dead, is left alone. Always says up to which id it has looked (also when nothing matched: one row without an id); no row at all: the end. Reads the primary key, and no payload.';
+    'The events with ids above "after" that a replay would take, looking at no more than "most" rows: those that the flow has finished, or with "missing_only" those that it never had. What is still on its way, or dead, is left alone. "left_out": it is not taken, because its newest delivery was skipped (by a person: skipped, discarded; by on_stale: stale) or noted as applied by a person (happened), and that was not asked for. "is_edited": its newest delivery, "former_id", has an edited body. Always says up to which id it has looked (also when nothing matched: one row without an id); no row at all: the end. Reads the primary key, and no payload.';
 revoke all on function inbox.replayable from public;
 grant execute on function inbox.replayable to outbox_adapter;

@@ -112,6 +112,12 @@ async def test_a_backlog_costs_what_is_taken_of_it_also_by_plans_that_were_made_
             ),
         )
         assert (counts.accepted, counts.duplicates, touched <= 4 * 10) == (3, 1, True), touched
+        waiting, touched = await touched_by(connection, table, session.waiting(100))
+        assert (waiting, touched <= 3 * 100) == (100, True), touched
+        # Spread over the time to come: nothing that waits, and nothing that is walked.
+        await connection.execute("update inbox.delivery set due_at = now() + interval '1 day' where state = 'ready'")
+        waiting, touched = await touched_by(connection, table, session.waiting(100))
+        assert (waiting, touched <= 10) == (0, True), touched
         await transaction.rollback()
 
 

@@ -13,16 +13,13 @@ from hypothesis import strategies as st
 
 from outbox.inbox.decide import idempotency_key
 from outbox.model.errors import Misconfigured
-from outbox.model.inbox import Arrival
-from outbox.model.replay import Selection, type_patterns
+from outbox.model.replay import both, type_patterns
 from outbox.model.unrouted import matches
 from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.replay import ReplaySession, replay_session
 from tests.kit.database import Database
-from tests.kit.inbox import FLOW, LANES, Inbox, applied, arrival
-
-EVERYTHING = Selection(FLOW, type_patterns(["#"]))
-_MOST = 1000
+from tests.kit.inbox import FLOW, LANES, Inbox, applied
+from tests.kit.replays import EVERYTHING, MOST, emit, had, replay
 
 
 @pytest.fixture
@@ -40,44 +37,15 @@ async def replays(database: Database) -> AsyncIterator[ReplaySession]:
         yield session
 
 
-async def _emit(inbox: Inbox, count: int, *, key: str = "k", event_type: str = "order.confirmed") -> list[Arrival]:
-    """Commit events, publish them, and return what a consumer gets."""
-    rows = await inbox.database.rows(
-        "with new as (insert into outbox.event (type, key, payload)"
-        " select $1, $2, json_build_object('n', n) from generate_series(1, $3::int) n"
-        " returning id, event_id, type, key) select * from new order by id",
-        event_type,
-        key,
-        count,
-    )
-    await inbox.database.rows("update outbox.cursor set previous = pg_current_snapshot()")
-    return [replace(arrival(row["id"], row["key"], message_id=str(row["event_id"])), type=row["type"]) for row in rows]
-
-
-async def _had(inbox: Inbox, count: int, **about: str) -> list[Arrival]:
-    """Return events that the flow has applied."""
-    arrivals = await _emit(inbox, count, **about)
-    await inbox.accept(*arrivals)
-    assert await inbox.apply_all() == [one.message_id for one in arrivals]
-    return arrivals
-
-
-async def _replay(replays: ReplaySession, selection: Selection = EVERYTHING, *, most: int = _MOST) -> int:
-    number = await replays.begin(selection, who="ann", why="the CRM lost them")
-    while (await replays.step(number, most)).state == "running":
-        pass
-    return number
-
-
 async def test_what_a_flow_has_applied_is_applied_again_in_order_with_the_same_payload(
     inbox: Inbox, replays: ReplaySession
 ) -> None:
-    arrivals = await _had(inbox, 7)
+    arrivals = await had(inbox, 7)
     look = await replays.candidates(EVERYTHING, 0)
     assert look.by_type == {"order.confirmed": 7}
     assert await inbox.due() == [], "looking has changed nothing"
     # In steps that are cut short, too.
-    number = await _replay(replays, most=3)
+    number = await replay(replays, most=3)
     due = await inbox.due()
     assert [(one.message_id, one.generation, one.body) for one in due] == [
         (arrivals[0].message_id, number, b'{"n" : 1}')
@@ -89,8 +57,8 @@ async def test_what_a_flow_has_applied_is_applied_again_in_order_with_the_same_p
 async def test_a_replay_has_keys_of_its_own_and_a_message_that_comes_again_is_still_a_duplicate(
     inbox: Inbox, replays: ReplaySession
 ) -> None:
-    arrivals = await _had(inbox, 1)
-    number = await _replay(replays)
+    arrivals = await had(inbox, 1)
+    number = await replay(replays)
     (due,) = await inbox.due()
     keys = {idempotency_key(FLOW, due.message_id, 0, generation) for generation in (0, number, number + 1)}
     assert len(keys) == 3
@@ -101,9 +69,9 @@ async def test_a_replay_has_keys_of_its_own_and_a_message_that_comes_again_is_st
 async def test_only_the_types_keys_and_times_that_are_asked_for_are_replayed(
     inbox: Inbox, replays: ReplaySession
 ) -> None:
-    await _had(inbox, 2, key="a")
-    await _had(inbox, 3, key="b")
-    await _had(inbox, 4, key="a", event_type="order.cancelled")
+    await had(inbox, 2, key="a")
+    await had(inbox, 3, key="b")
+    await had(inbox, 4, key="a", event_type="order.cancelled")
     hour = timedelta(hours=1)
     now = datetime.now(UTC)
     for selection, by_type in (
@@ -118,73 +86,73 @@ async def test_only_the_types_keys_and_times_that_are_asked_for_are_replayed(
 
 
 async def test_what_is_on_its_way_parked_or_not_published_is_left_alone(inbox: Inbox, replays: ReplaySession) -> None:
-    waiting = await _emit(inbox, 2, key="w")
+    waiting = await emit(inbox, 2, key="w")
     await inbox.accept(*waiting)
-    await inbox.accept(*(replace(one, refusal="no envelope") for one in await _emit(inbox, 1, key="d")))
-    await _emit(inbox, 1, key="never had")
+    await inbox.accept(*(replace(one, refusal="no envelope") for one in await emit(inbox, 1, key="d")))
+    await emit(inbox, 1, key="never had")
     await inbox.database.rows("insert into outbox.event (type, key, payload) values ('order.confirmed', 'new', '{}')")
     assert (await replays.candidates(EVERYTHING, 0)).by_type == {}
     missing = replace(EVERYTHING, missing_only=True)
     assert (await replays.candidates(missing, 0)).by_type == {"order.confirmed": 1}
-    await _replay(replays, missing)
+    await replay(replays, missing)
     assert [one.generation for one in await inbox.due() if one.key == "never had"] == [0]
 
 
 async def test_an_event_that_is_replayed_goes_before_later_ones_that_wait(inbox: Inbox, replays: ReplaySession) -> None:
-    first = await _had(inbox, 2)
-    later = await _emit(inbox, 1)
+    first = await had(inbox, 2)
+    later = await emit(inbox, 1)
     await inbox.accept(*later)
-    await _replay(replays)
+    await replay(replays)
     assert await inbox.apply_all() == [one.message_id for one in (*first, *later)]
 
 
 async def test_an_interrupted_replay_goes_on_where_it_was_and_a_second_one_is_refused(
     inbox: Inbox, replays: ReplaySession, database: Database
 ) -> None:
-    await _had(inbox, 9)
+    await had(inbox, 9)
     number = await replays.begin(EVERYTHING, who="ann", why="x")
-    assert (await replays.step(number, 4)).replayed == 4
+    assert (await replays.step(number, 4, MOST)).replayed == 4
     with pytest.raises(Misconfigured, match=f"outbox replay resume {number}"):
         await replays.begin(EVERYTHING, who="bob", why="y")
     async with replay_session(database.server) as another:
-        while (progress := await another.step(number, 4)).state == "running":
+        while (progress := await another.step(number, 4, MOST)).state == "running":
             pass
     assert (progress.state, progress.replayed) == ("done", 9)
     assert len(await inbox.apply_all()) == 9
-    assert await _replay(replays) > number, "the next one is another generation"
+    assert await replay(replays) > number, "the next one is another generation"
 
 
 async def test_a_cancelled_replay_goes_no_further_and_what_it_has_begun_is_applied(
     inbox: Inbox, replays: ReplaySession
 ) -> None:
-    await _had(inbox, 9)
+    await had(inbox, 9)
     number = await replays.begin(EVERYTHING, who="ann", why="x")
-    await replays.step(number, 4)
-    assert await replays.cancel(number) == "cancelled"
-    assert (await replays.step(number, 4)).replayed == 4
+    await replays.step(number, 4, MOST)
+    assert (await replays.cancel(number, who="bob", why="enough")).state == "cancelled"
+    assert (await replays.step(number, 4, MOST)).replayed == 4
     assert len(await inbox.apply_all()) == 4
     with pytest.raises(Misconfigured, match="there is no replay 99"):
-        await replays.cancel(99)
+        await replays.cancel(99, who="bob", why="x")
 
 
 async def test_beyond_what_retention_has_kept_it_says_so(inbox: Inbox, replays: ReplaySession) -> None:
-    await _had(inbox, 1)
+    await had(inbox, 1)
     long_ago = datetime.now(UTC) - timedelta(days=365)
-    assert not (await replays.horizon()).refuses(long_ago), "nothing has been removed yet"
+    assert not (await replays.horizon(0)).refuses(long_ago), "nothing has been removed yet"
     async with inbox.database.connection() as connection:
         await connection.execute("update outbox.partition set closed_at = now(), sealed_by = '3', emptied_at = now()")
-    horizon = await replays.horizon()
+    horizon = await replays.horizon(0)
     assert horizon.refuses(long_ago)
     assert not horizon.refuses(datetime.now(UTC))
     assert not horizon.refuses(None)
 
 
 async def test_one_step_looks_at_no_more_than_it_may(inbox: Inbox) -> None:
-    await _had(inbox, 5)
+    await had(inbox, 5)
     row = (
         await inbox.database.rows(
             "select count(*) as found, max(looked_up_to) as upto"
-            " from inbox.replayable($1, array['.*'], null, null, null, false, 0, 1000, 2)",
+            " from inbox.replayable($1, array['.*'], null, null, null, false, false, false, 0, 1000, 2)",
             FLOW,
         )
     )[0]
@@ -192,12 +160,12 @@ async def test_one_step_looks_at_no_more_than_it_may(inbox: Inbox) -> None:
 
 
 async def test_what_is_being_applied_now_ends_before_its_replay_begins(inbox: Inbox, replays: ReplaySession) -> None:
-    await _had(inbox, 1)
-    later = await _emit(inbox, 1)
+    await had(inbox, 1)
+    later = await emit(inbox, 1)
     await inbox.accept(*later)
     (calling,) = await inbox.due()
     await inbox.begin(calling)
-    await _replay(replays)
+    await replay(replays)
     assert await inbox.due() == []
     await inbox.settle(applied(calling))
     (replayed,) = await inbox.due()
@@ -214,3 +182,12 @@ _WORD = st.sampled_from(["order", "created", "a-b", "x_1"])
 def test_a_pattern_means_what_it_means_to_the_broker(pattern: str, event_type: str) -> None:
     (expression,) = type_patterns([pattern])
     assert bool(re.search(expression, f".{event_type}")) == matches(pattern, event_type)
+
+
+@given(
+    patterns=st.tuples(*[st.lists(_WORD | st.sampled_from(["*", "#"]), min_size=1, max_size=5).map(".".join)] * 2),
+    event_type=st.lists(_WORD, min_size=1, max_size=5).map(".".join),
+)
+def test_two_patterns_together_mean_the_types_that_match_both(patterns: tuple[str, str], event_type: str) -> None:
+    (expression,) = both(type_patterns(patterns[:1]), type_patterns(patterns[1:]))
+    assert bool(re.search(expression, f".{event_type}")) == all(matches(one, event_type) for one in patterns)
