@@ -26,7 +26,7 @@ from outbox.wiring import postgres_server
 _DEAD = "Deliveries that wait for a person: dead letters, and calls that may have taken effect."
 _LIST = """\
 Show what is parked, oldest first, page by page; --by-group shows its causes instead. With --state also what waits by
-itself (retry, blocked) or was given up (skipped). No payload is shown.
+itself (retry, blocked, ready: for the place that --rate has given it) or was given up (skipped). No payload is shown.
 
 Examples: outbox dead list --by-group · outbox dead list --flow orders-to-crm --since 2h · outbox dead list --after 1200
 """
@@ -56,7 +56,8 @@ def _list(
     since: SinceOption = None,
     until: UntilOption = None,
     states: Annotated[
-        list[str] | None, typer.Option("--state", help="dead, in_doubt, retry, blocked or skipped; may be repeated.")
+        list[str] | None,
+        typer.Option("--state", help="dead, in_doubt, retry, blocked, ready or skipped; may be repeated."),
     ] = None,
     by_group: Annotated[bool, typer.Option("--by-group", help="Show causes and their numbers.")] = False,
     after: Annotated[int, typer.Option("--after", metavar="ID", min=0, help="The page behind this id.")] = 0,

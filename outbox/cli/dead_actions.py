@@ -25,6 +25,7 @@ from outbox.cli.dead_options import (
     WhyOption,
     YesOption,
     rate_of,
+    states_of,
 )
 from outbox.cli.dead_work import Asked, decide
 from outbox.model.dead_letters import PARKED, Action, Decision
@@ -33,9 +34,10 @@ from outbox.wiring import postgres_server
 
 _RETRY = """\
 Try dead letters again, as if they had just come: with all their tries, and under a new idempotency key, because they
-were refused for certain. What waits behind them follows in order.
+were refused for certain. What waits behind them follows in order. Of many, those are left out that had a call without
+an answer before: the target may have them.
 
-Examples: outbox dead retry 1201 · outbox dead retry --all-matching --group 3f2a9c01d7 --rate 50/s --yes
+Examples: outbox dead retry 1201 · outbox dead retry --all-matching --group 3f2a9c01d7 --rate 50/s --why fixed --yes
 """
 _EDIT = """\
 Apply another payload than the one that came, and try again. The original stays in the inbox; the audit has the digests
@@ -46,7 +48,7 @@ Examples: outbox dead edit 1201 --file fixed.json --why "customer merged" · out
 _SKIP = """\
 Decide that events are not applied; their keys go on without them. For events that are right and no longer wanted.
 
-Examples: outbox dead skip 1201 --why "booked by hand" · outbox dead skip --all-matching --key SO-1 --why … --yes
+Examples: outbox dead skip 1201 --why "booked by hand" · outbox dead skip --all-matching --state dead --key SO-1 --why …
 """
 _DISCARD = """\
 Drop what never was an event of this flow: foreign messages, garbage. Refused for anything that was sent once.
@@ -86,13 +88,25 @@ def _retry(
     even_stale: Annotated[
         bool, typer.Option("--stale", help="Although a later event of the key took effect: this one may undo it.")
     ] = False,
+    also_unanswered: Annotated[
+        bool,
+        typer.Option("--also-unanswered", help="Of all that match, also what had a call without an answer before."),
+    ] = False,
     why: WhyOption = None,
     who: AsOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    decision = Decision(Action.RETRY, who_decides(who), why, even_stale=even_stale, rate_per_s=rate_of(rate))
+    decision = Decision(
+        Action.RETRY,
+        who_decides(who),
+        why,
+        even_stale=even_stale,
+        rate_per_s=rate_of(rate),
+        # Whoever names a delivery has seen what show says of it.
+        even_unanswered=also_unanswered or not is_all,
+    )
     filters = Filters(flow, event_type, group, key, since, until)
     asked = Asked(
         ids or (), filters, (State.DEAD,), is_all=is_all, is_dry_run=dry_run, is_confirmed=yes, as_json=as_json
@@ -130,6 +144,9 @@ def _skip(
     key: KeyOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    states: Annotated[
+        list[str] | None, typer.Option("--state", help="dead or in_doubt, of all that match; may be repeated.")
+    ] = None,
     why: WhyOption = None,
     who: AsOption = None,
     dry_run: DryRunOption = False,
@@ -137,8 +154,15 @@ def _skip(
     as_json: JsonOption = False,
 ) -> None:
     decision = Decision(Action.SKIP, who_decides(who), why_decided(why))
+    if states and not is_all:
+        usage_problem("filters go with --all-matching; of ids only --flow")
+    if is_all and not states and group is None:
+        usage_problem(
+            "doubts may have taken effect: say --state dead, --state in_doubt or both, or one cause by --group"
+        )
     filters = Filters(flow, event_type, group, key, since, until)
-    asked = Asked(ids or (), filters, PARKED, is_all=is_all, is_dry_run=dry_run, is_confirmed=yes, as_json=as_json)
+    wanted = states_of(states or [], PARKED)
+    asked = Asked(ids or (), filters, wanted, is_all=is_all, is_dry_run=dry_run, is_confirmed=yes, as_json=as_json)
     decide(postgres_server(settings_of(config), name="outbox-dead"), asked, decision)
 
 
@@ -150,6 +174,7 @@ def _discard(
     flow: FlowOption = None,
     event_type: TypeOption = None,
     group: GroupOption = None,
+    key: KeyOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
     why: WhyOption = None,
@@ -159,7 +184,7 @@ def _discard(
     as_json: JsonOption = False,
 ) -> None:
     decision = Decision(Action.DISCARD, who_decides(who), why_decided(why))
-    filters = Filters(flow, event_type, group, None, since, until)
+    filters = Filters(flow, event_type, group, key, since, until)
     asked = Asked(
         ids or (), filters, (State.DEAD,), is_all=is_all, is_dry_run=dry_run, is_confirmed=yes, as_json=as_json
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -16,7 +16,9 @@ from outbox.model.replay import pattern_problem
 from outbox.model.units import parse_rate, parse_seconds
 
 FlowOption = Annotated[str | None, typer.Option("--flow", help="Only this flow.")]
-TypeOption = Annotated[str | None, typer.Option("--type", metavar="PATTERN", help="Only this type; * is anything.")]
+TypeOption = Annotated[
+    str | None, typer.Option("--type", metavar="PATTERN", help="Only these types; * is one word, # any number.")
+]
 GroupOption = Annotated[str | None, typer.Option("--group", help="Only this cause; its id is in the list.")]
 KeyOption = Annotated[str | None, typer.Option("--key", help="Only this key.")]
 SinceOption = Annotated[
@@ -48,7 +50,8 @@ class Filters:
     until: str | None = None
 
     def check(self) -> Filters:
-        """End with the reason when a time cannot be read."""
+        """End with the reason when a time or a type cannot be read."""
+        check_type(self.type)
         self.selection(PARKED, datetime.fromisoformat("2000-01-01T00:00:00Z"))
         return self
 
@@ -57,10 +60,14 @@ class Filters:
         since, until = _time("--since", self.since, now), _time("--until", self.until, now)
         return Selection(self.flow, states, self.type, self.group, self.key, since, until)
 
+    def narrows(self) -> bool:
+        """Say whether anything but the time of the look is said: everything until now is everything."""
+        return replace(self, until=None) != Filters()
 
-def states_of(wanted: Sequence[str]) -> Sequence[State]:
-    """Return the states that are to be listed; what is parked, when none is named."""
-    known = {state.value: state for state in LISTED}
+
+def states_of(wanted: Sequence[str], allowed: Sequence[State] = LISTED) -> Sequence[State]:
+    """Return the states that are meant; what is parked, when none is named."""
+    known = {state.value: state for state in allowed}
     for name in wanted:
         if name not in known:
             usage_problem(f"--state: {name!r} is none of {', '.join(known)}")

@@ -19,7 +19,10 @@ _REASON_CHARACTERS = 90
 def show_list(rows: Sequence[ParkedDelivery]) -> None:
     """Show one line for each."""
     table = Table(title="Parked deliveries")
-    for heading in ("id", "flow", "state", "type", "key", "parked, UTC", "tries", "group", "reason"):
+    # Of what is parked nothing is due.
+    are_due = any(row.due_at is not None for row in rows)
+    due = ("due, UTC",) if are_due else ()
+    for heading in ("id", "flow", "state", "type", "key", "parked, UTC", *due, "tries", "group", "reason"):
         # What is typed into the next command must be whole.
         table.add_column(heading, no_wrap=heading in ("id", "group"))
     for row in rows:
@@ -30,6 +33,7 @@ def show_list(rows: Sequence[ParkedDelivery]) -> None:
             escape(row.type),
             escape(row.key or ""),
             _time(row.parked_at),
+            *((_time(row.due_at),) if are_due else ()),
             str(row.attempts),
             row.reason_group or "",
             escape(_short(row.reason)),
@@ -105,7 +109,7 @@ def show_story(story: Story) -> None:
             f"{one.from_state} to {one.to_state}: {escape(one.why or 'no reason given')}",
             soft_wrap=True,
         )
-    if story.state == "dead" and any(call.call == "send" and call.outcome == "unknown" for call in story.calls):
+    if story.is_unanswered:
         output.print("  a call without an answer came before the refusal: look into the target before you retry")
     if story.body is not None:
         output.print(story.body.decode(errors="replace"), markup=False, soft_wrap=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import typer
 from rich.markup import escape
 
-from outbox.cli.common import errors, output, run, usage_problem
+from outbox.cli.common import errors, output, run, usage_problem, why_decided
 from outbox.cli.dead_options import Filters
 from outbox.cli.dead_tables import show_groups
 from outbox.model.dead_letters import Action, Decision, ParkedGroup, Resolved, Selection, Story, Verdict, refusal
@@ -48,6 +48,11 @@ class Asked:
         if self.wanted and replace(self.filters, flow=None) != Filters():
             usage_problem("filters go with --all-matching; of ids only --flow")
         self.filters.check()
+        if self.is_all and not self.filters.narrows():
+            usage_problem(
+                "--all-matching alone is everything of every flow: add --flow, --type, --group, --key or --since; "
+                "outbox dead list --by-group shows the causes"
+            )
         if self.as_json and self.is_many() and not (self.is_dry_run or self.is_confirmed):
             usage_problem("--json asks nothing: add --yes to do it, or --dry-run to look")
 
@@ -58,10 +63,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What would come of it, as it stands now."""
+    """What would come of it, as it stands now. ``unanswered``: of those done, with a call without an answer before."""
 
     selection: Selection
     verdicts: Counter[Verdict]
+    unanswered: int = 0
     groups: Sequence[ParkedGroup] = ()
     members: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
@@ -69,6 +75,8 @@ class _Plan:
 def decide(server: PostgresServer, asked: Asked, decision: Decision) -> None:
     """Carry a decision out, or only show what would come of it."""
     asked.check()
+    if asked.is_all and not asked.is_dry_run:
+        why_decided(decision.why)
 
     async def look() -> _Plan:
         async with dead_letter_session(server) as session:
@@ -81,7 +89,7 @@ def decide(server: PostgresServer, asked: Asked, decision: Decision) -> None:
     plan = run(look)
     if asked.is_dry_run or (asked.is_many() and not asked.is_confirmed):
         if asked.as_json:
-            _print_json(decision, plan.verdicts, is_dry_run=True)
+            _print_json(decision, plan.verdicts, plan)
             return
         _show(plan, decision)
         if asked.is_dry_run or not plan.verdicts[Verdict.DONE]:
@@ -92,7 +100,7 @@ def decide(server: PostgresServer, asked: Asked, decision: Decision) -> None:
     resolved = run(work)
     verdicts = Counter(one.verdict for one in resolved)
     if asked.as_json:
-        _print_json(decision, verdicts, is_dry_run=False)
+        _print_json(decision, verdicts)
     else:
         _tell(decision, resolved, verdicts, is_each_told=not asked.is_all)
     if not asked.is_all and verdicts.total() > verdicts[Verdict.DONE]:
@@ -105,7 +113,10 @@ async def _plan(session: DeadLetterSession, asked: Asked, decision: Decision) ->
         # What is parked from now on was not shown to whoever decides.
         selection = asked.filters.selection(asked.states, now)
         selection = replace(selection, until=min(now, selection.until or now))
-        return _Plan(selection, await session.verdicts(selection, decision), await session.groups(selection))
+        verdicts = await session.verdicts(selection, replace(decision, even_unanswered=False))
+        unanswered = verdicts.pop(Verdict.UNANSWERED, 0) if decision.even_unanswered else 0
+        verdicts[Verdict.DONE] += unanswered
+        return _Plan(selection, verdicts, unanswered, await session.groups(selection))
     members: dict[str, list[int]] = {}
     for wanted in asked.wanted:
         stories = await session.stories(wanted, flow=asked.filters.flow)
@@ -138,6 +149,10 @@ def _show(plan: _Plan, decision: Decision) -> None:
     for verdict, count in plan.verdicts.items():
         if verdict is not Verdict.DONE:
             output.print(f"would be left: {count}, {escape(refusal(verdict))}", soft_wrap=True)
+    if plan.unanswered:
+        output.print(f"of them after a call without an answer, which may have taken effect: {plan.unanswered}")
+    if plan.selection.until is not None:
+        output.print(f"what is parked from now on is left alone with: --until {plan.selection.until.isoformat()}")
 
 
 def _pace(plan: _Plan, decision: Decision) -> str:
@@ -162,17 +177,19 @@ def _tell(decision: Decision, resolved: Sequence[Resolved], verdicts: Counter[Ve
             output.print(f"left: {count}, {escape(refusal(verdict))}", soft_wrap=True)
 
 
-def _print_json(decision: Decision, verdicts: Counter[Verdict], *, is_dry_run: bool) -> None:
+def _print_json(decision: Decision, verdicts: Counter[Verdict], plan: _Plan | None = None) -> None:
     left = {verdict.value: count for verdict, count in sorted(verdicts.items()) if verdict is not Verdict.DONE}
-    output.print_json(
-        data={
-            "action": decision.action.value,
-            "is_dry_run": is_dry_run,
-            "done": verdicts[Verdict.DONE],
-            "left": left,
-            "who": decision.who,
-        }
-    )
+    data: dict[str, object] = {
+        "action": decision.action.value,
+        "is_dry_run": plan is not None,
+        "done": verdicts[Verdict.DONE],
+        "left": left,
+        "who": decision.who,
+    }
+    if plan is not None:
+        until = plan.selection.until
+        data |= {"unanswered": plan.unanswered, "until": None if until is None else until.isoformat()}
+    output.print_json(data=data)
 
 
 def _names(stories: Sequence[Story]) -> str:

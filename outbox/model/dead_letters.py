@@ -9,10 +9,12 @@ from enum import StrEnum
 from typing import assert_never
 
 from outbox.model.delivery import State
+from outbox.model.replay import type_patterns
 
 PARKED = (State.DEAD, State.IN_DOUBT)
-# What can be listed beside: what waits by itself shows who waits for whom, what was given up is not told elsewhere.
-LISTED = (*PARKED, State.RETRY, State.BLOCKED, State.SKIPPED)
+# What can be listed beside: what waits by itself shows who waits for whom or until when, what was given up is not told
+# elsewhere.
+LISTED = (*PARKED, State.RETRY, State.BLOCKED, State.READY, State.SKIPPED)
 
 
 class Action(StrEnum):
@@ -38,6 +40,7 @@ class Verdict(StrEnum):
     NO_ENVELOPE = "no_envelope"
     NO_PAYLOAD = "no_payload"
     STALE = "stale"
+    UNANSWERED = "unanswered"
     WAS_SENT = "was_sent"
     NOT_IN_DOUBT = "not_in_doubt"
 
@@ -63,6 +66,11 @@ def refusal(verdict: Verdict) -> str:
             return (
                 "a later event of its key took effect or is about to, this one might undo that: add --stale, or skip it"
             )
+        case Verdict.UNANSWERED:
+            return (
+                "a call without an answer came before the refusal and may have taken effect: look into the target, "
+                "then add --also-unanswered, or resolve --happened"
+            )
         case Verdict.WAS_SENT:
             return "it was sent, so it is an event that the target knows of: skip it"
         case Verdict.NOT_IN_DOUBT:
@@ -84,15 +92,12 @@ class Selection:
     until: datetime | None = None
 
     def type_pattern(self) -> str | None:
-        r"""Return the type as a LIKE pattern; ``*`` stands for anything.
+        r"""Return the type as a regular expression over a type with a dot before it.
 
-        >>> Selection(type="order_*").type_pattern()
-        'order\\_%'
+        >>> Selection(type="order.*").type_pattern()
+        '^\\.order\\.[^.]+$'
         """
-        if self.type is None:
-            return None
-        escaped = self.type.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-        return escaped.replace("*", "%")
+        return None if self.type is None else type_patterns([self.type])[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,7 @@ class Decision:
 
     ``external_id``: what the target calls the record, when it happened. ``body``: what is applied instead.
     ``even_stale``: although a later event of the key took effect. ``rate_per_s``: retries are spread so.
+    ``even_unanswered``: although a call without an answer came before the refusal.
     """
 
     action: Action
@@ -110,6 +116,7 @@ class Decision:
     body: bytes | None = None
     even_stale: bool = False
     rate_per_s: float | None = None
+    even_unanswered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +229,7 @@ class Story:
     body_bytes: int
     body_sha256: bytes
     is_edited: bool
+    is_unanswered: bool
     body: bytes | None
     waits_for_id: int | None
     waits_for_state: str | None

@@ -36,12 +36,12 @@ _NOW = "select clock_timestamp()"
 _PARKED = "select * from inbox.parked($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _GROUPS = "select * from inbox.parked_groups($1, $2, $3, $4, $5, $6, $7)"
 _VERDICTS = """
-select inbox.verdict(d, $8, $9, false) as verdict, count(*) as deliveries
+select inbox.verdict(d, $8, $9, $10, false) as verdict, count(*) as deliveries
   from inbox.parked($1, $2, $3, $4, $5, $6, $7, 0, null) p join inbox.delivery d on d.id = p.id
  group by 1
 """
 _VERDICTS_OF = """
-select d.id, d.state, inbox.verdict(d, $2, $3, $4) as verdict
+select d.id, d.state, inbox.verdict(d, $2, $3, $4, $5) as verdict
   from inbox.delivery d where d.id = any ($1::bigint[]) order by 1
 """
 _CALLS = """
@@ -85,7 +85,12 @@ class DeadLetterSession:
         """Say what would come of a decision about everything that matches; changes nothing."""
         with postgres_errors(self._server, needs=_NEEDS):
             rows = await self._connection.fetch(
-                _VERDICTS, *_filters(selection), decision.action.value, decision.even_stale, timeout=_COUNT_SECONDS
+                _VERDICTS,
+                *_filters(selection),
+                decision.action.value,
+                decision.even_stale,
+                decision.even_unanswered,
+                timeout=_COUNT_SECONDS,
             )
         return Counter({Verdict(row["verdict"]): row["deliveries"] for row in rows})
 
@@ -93,7 +98,12 @@ class DeadLetterSession:
         """Say what would come of a decision about these; changes nothing."""
         with postgres_errors(self._server, needs=_NEEDS):
             rows = await self._connection.fetch(
-                _VERDICTS_OF, list(ids), decision.action.value, decision.even_stale, decision.body is not None
+                _VERDICTS_OF,
+                list(ids),
+                decision.action.value,
+                decision.even_stale,
+                decision.even_unanswered,
+                decision.body is not None,
             )
         return [Resolved(row["id"], Verdict(row["verdict"]), State(row["state"]), None) for row in rows]
 
@@ -109,7 +119,7 @@ class DeadLetterSession:
         """Carry a decision out in one transaction, with its audit rows; what does not exist is left out."""
         with postgres_errors(self._server, needs=_NEEDS):
             rows = await self._connection.fetch(
-                "select * from inbox.resolve($1, $2::bigint[], $3, $4, $5, $6, $7, $8, $9)",
+                "select * from inbox.resolve($1, $2::bigint[], $3, $4, $5, $6, $7, $8, $9, $10)",
                 flow,
                 list(ids),
                 decision.action.value,
@@ -119,6 +129,7 @@ class DeadLetterSession:
                 decision.body,
                 decision.even_stale,
                 decision.rate_per_s,
+                decision.even_unanswered,
             )
         return [
             Resolved(

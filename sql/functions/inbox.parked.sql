@@ -32,7 +32,7 @@ begin
                (select p.* from inbox.delivery p
                  where p.flow = f.flow and p.state = s.state and p.parked_at is not null and p.id > after_id
                    and (wanted_group is null or p.reason_group = wanted_group)
-                   and (wanted_type is null or p.type like wanted_type)
+                   and (wanted_type is null or '.' || p.type ~ wanted_type)
                    and (wanted_key is null or p.key = wanted_key)
                    and (since is null or p.parked_at >= since) and (until is null or p.parked_at < until)
                  order by p.id limit wanted)
@@ -40,7 +40,18 @@ begin
                (select w.* from inbox.delivery w
                  where s.state in ('retry', 'blocked') and wanted_group is null
                    and w.flow = f.flow and w.state = s.state and w.state in ('retry', 'blocked') and w.id > after_id
-                   and (wanted_type is null or w.type like wanted_type)
+                   and (wanted_type is null or '.' || w.type ~ wanted_type)
+                   and (wanted_key is null or w.key = wanted_key)
+                   and (since is null or w.accepted_at >= since) and (until is null or w.accepted_at < until)
+                 order by w.id limit wanted)
+               union all
+               (select w.* from inbox.delivery w
+                 where s.state = 'ready' and wanted_group is null and w.state = 'ready'
+                   -- Few beside what is due: found by the places that were given to them.
+                   and w.id = any (array(select r.delivery_id from inbox.resolution r
+                                          where r.flow = f.flow and r.due_at > now()))
+                   and w.due_at > now() and w.id > after_id
+                   and (wanted_type is null or '.' || w.type ~ wanted_type)
                    and (wanted_key is null or w.key = wanted_key)
                    and (since is null or w.accepted_at >= since) and (until is null or w.accepted_at < until)
                  order by w.id limit wanted)
@@ -48,7 +59,7 @@ begin
                (select k.* from inbox.delivery k
                  where s.state = 'skipped' and wanted_group is null
                    and k.flow = f.flow and k.state = 'skipped' and k.id > after_id
-                   and (wanted_type is null or k.type like wanted_type)
+                   and (wanted_type is null or '.' || k.type ~ wanted_type)
                    and (wanted_key is null or k.key = wanted_key)
                    and (since is null or k.settled_at >= since) and (until is null or k.settled_at < until)
                  order by k.id limit wanted)
@@ -58,6 +69,6 @@ begin
 end
 $$;
 comment on function inbox.parked is
-    'What waits for a person (dead, in_doubt), and on demand what waits by itself (retry, blocked) or was given up (skipped), in order of id behind "after_id". Every filter may be null. "wanted_type" is a LIKE pattern; times are of the parking, of the arrival of what waits by itself, or of the skipping.';
+    'What waits for a person (dead, in_doubt), and on demand what waits by itself (retry, blocked), for its place after a decision with a rate (ready), or was given up (skipped), in order of id behind "after_id". Every filter may be null. "wanted_type" is a regular expression over the type with a dot before it; times are of the parking, of the arrival of what waits, or of the skipping.';
 revoke all on function inbox.parked from public;
 grant execute on function inbox.parked to outbox_adapter;

@@ -28,7 +28,7 @@ begin
                  where d.reason_group is not null and d.state = any (wanted_states)
                    and (wanted_flow is null or d.flow = wanted_flow)
                    and (wanted_group is null or d.reason_group = wanted_group)
-                   and (wanted_type is null or d.type like wanted_type)
+                   and (wanted_type is null or '.' || d.type ~ wanted_type)
                    and (wanted_key is null or d.key = wanted_key)
                    and (since is null or d.parked_at >= since) and (until is null or d.parked_at < until)
                  group by d.reason_group, d.flow, d.state) g

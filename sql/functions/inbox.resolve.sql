@@ -7,7 +7,8 @@ create or replace function inbox.resolve(
     known_id      text,
     new_body      bytea,
     even_stale    boolean,
-    rate_per_s    double precision
+    rate_per_s    double precision,
+    even_unanswered boolean default true
 )
 returns table (id bigint, verdict text, from_state text, to_state text)
 language plpgsql
@@ -34,7 +35,7 @@ begin
     with judged as materialized (
         select d.*, s.verdict
           from inbox.delivery d
-         cross join lateral inbox.verdict(d, wanted_action, even_stale, new_body is not null) s(verdict)
+         cross join lateral inbox.verdict(d, wanted_action, even_stale, even_unanswered, new_body is not null) s(verdict)
          where d.flow = wanted_flow and d.id = any (ids)
     ), doing as materialized (
         select j.*,

@@ -4,7 +4,7 @@ returns table (
     generation integer, accepted_at timestamptz, parked_at timestamptz, due_at timestamptz, settled_at timestamptz, copies integer,
     deaths integer, attempts integer, failures integer, reason_class text, reason text, reason_group text,
     external_id text, reference text, job text, traceparent text, headers text, body_bytes integer, body_sha256 bytea,
-    is_edited boolean, body bytea, waits_for_id bigint, waits_for_state text, blocks bigint
+    is_edited boolean, is_unanswered boolean, body bytea, waits_for_id bigint, waits_for_state text, blocks bigint
 )
 language sql
 stable
@@ -14,7 +14,8 @@ as $$
            d.settled_at, d.copies, d.deaths, d.attempt, d.failures, d.reason_class, d.reason, d.reason_group,
            d.external_id, d.reference, d.job, m.traceparent, m.headers::text,
            octet_length(coalesce(m.edited_body, m.body)), sha256(coalesce(m.edited_body, m.body)),
-           m.edited_body is not null, case when with_body then coalesce(m.edited_body, m.body) end,
+           m.edited_body is not null, (select inbox.is_unanswered(u) from inbox.delivery u where u.id = d.id),
+           case when with_body then coalesce(m.edited_body, m.body) end,
            head.id, head.state,
            (select count(*) from (select from inbox.delivery b
                                    where b.flow = d.flow and b.key = d.key and b.sequence > d.sequence

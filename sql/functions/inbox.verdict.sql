@@ -1,4 +1,6 @@
-create or replace function inbox.verdict(d inbox.delivery, wanted_action text, even_stale boolean, has_body boolean)
+create or replace function inbox.verdict(
+    d inbox.delivery, wanted_action text, even_stale boolean, even_unanswered boolean, has_body boolean
+)
 returns text
 language plpgsql
 stable
@@ -16,6 +18,7 @@ begin
                  and not exists (select from inbox.message m where m.delivery_id = d.id and m.edited_body is not null)
                 then 'no_payload'
             when not even_stale and inbox.is_overtaken(d.flow, d.key, d.sequence, d.generation) then 'stale'
+            when not even_unanswered and inbox.is_unanswered(d) then 'unanswered'
             else 'done' end
         when wanted_action = 'discard' then case
             when d.state <> 'dead' then 'not_dead'
@@ -29,6 +32,6 @@ begin
 end
 $$;
 comment on function inbox.verdict is
-    'Whether a person may do this with a delivery as it is now: "done", or the one word why not. Retry, edit and redrive take what is dead, was an envelope, has a payload and was not overtaken (unless said); discard what is dead and was never sent; happened what is in doubt or dead; not_happened what is in doubt; skip everything that is not finished and not under way.';
+    'Whether a person may do this with a delivery as it is now: "done", or the one word why not. Retry, edit and redrive take what is dead, was an envelope, has a payload, was not overtaken (unless said) and had no call without an answer before (unless said); discard what is dead and was never sent; happened what is in doubt or dead; not_happened what is in doubt; skip everything that is not finished and not under way.';
 revoke all on function inbox.verdict from public;
 grant execute on function inbox.verdict to outbox_adapter;

@@ -45,3 +45,7 @@ drop function if exists inbox.replayable(
     text, text[], text, timestamptz, timestamptz, boolean, bigint, bigint, integer);
 drop function if exists inbox.replay_some(integer, integer, integer);
 drop function if exists inbox.cancel_replay(integer);
+drop function if exists inbox.verdict(inbox.delivery, text, boolean, boolean);
+drop function if exists inbox.resolve(
+    text, bigint[], text, text, text, text, bytea, boolean, double precision);
+drop function if exists inbox.story(text, text, boolean, integer);

@@ -12,7 +12,7 @@ from tests.kit.inbox import FLOW, LANES
 from tests.kit.waiting import until
 
 _DEAD = 3000
-_RETRY = ("dead", "retry", "--all-matching", "--yes", "--rate", "1000/s", "--why", "INC-1")
+_RETRY = ("dead", "retry", "--all-matching", "--flow", FLOW, "--yes", "--rate", "1000/s", "--why", "INC-1")
 _WORKING = "from pg_stat_activity where application_name = 'outbox-dead' and datname = current_database()"
 # The first thousand are in another lane than the rest.
 _POISON = """

@@ -72,7 +72,8 @@ async def test_the_list_shows_what_waits_for_a_person_page_by_page_and_by_every_
         ("--state", "skipped"): ["m6"],
         ("--state", "skipped", "--key", "k2"): [],
         ("--type", "order.*", "--flow", "orders", "--since", "1h"): ["m1", "m2", "m3", "m4"],
-        ("--type", "order_*"): [],
+        ("--type", "*.confirmed"): ["m1", "m2", "m3", "m4"],
+        ("--type", "order"): [],
         ("--flow", "other"): [],
         ("--until", "1h"): [],
     }.items():
@@ -148,6 +149,14 @@ async def test_what_is_refused_says_what_to_do_instead_and_ends_with_1(desk: Des
     [
         (("retry",), "--all-matching"),
         (("retry", "m1", "--all-matching"), "--all-matching"),
+        (("retry", "--all-matching", "--why", "x", "--yes"), "is everything of every flow"),
+        (("retry", "--all-matching", "--why", "x", "--yes", "--until", "0s"), "is everything of every flow"),
+        (("retry", "--all-matching", "--flow", "orders", "--yes"), "--why is missing"),
+        (("skip", "--all-matching", "--flow", "orders", "--why", "x", "--yes"), "say --state dead"),
+        (("skip", "--all-matching", "--state", "dead", "--why", "x", "--yes"), "is everything of every flow"),
+        (("skip", "--all-matching", "--flow", "orders", "--state", "retry", "--why", "x"), "none of dead, in_doubt"),
+        (("skip", "m1", "--state", "dead", "--why", "x"), "filters go with --all-matching"),
+        (("list", "--type", "order*"), "stand for whole words"),
         (("retry", "m1", "--key", "k"), "filters go with --all-matching"),
         (("retry", "m1", "--rate", "fast"), "20/s"),
         (("retry", "m1", "m2"), "add --yes"),
@@ -195,7 +204,7 @@ async def test_everything_that_matches_is_shown_first_and_done_with_yes(desk: De
         await desk.settled(rejected(number), number)
     await desk.settled(DEAD, 8)
     group = (await listed(at))[0]["reason_group"]
-    bulk = ("retry", "--all-matching", "--group", group, "--rate", "2/s")
+    bulk = ("retry", "--all-matching", "--group", group, "--rate", "2/s", "--why", "fixed")
 
     shown = await at("dead", *bulk, "--dry-run")
     assert "would be tried again: 7, spread over 4 s" in shown.out
