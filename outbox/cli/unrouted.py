@@ -23,16 +23,23 @@ Examples: outbox unrouted list · outbox unrouted list --json
 """
 _REDRIVE = """\
 Send parked events again, unchanged and in order, to the queues that are bound by now. Bind the queue first; what is
-still unbound stays where it is. An event may arrive twice when this is killed: deduplicate by message id.
+still unbound is tried, and stays where it is. An event may arrive twice when this is killed: deduplicate by message id.
 
-Examples: outbox unrouted redrive --dry-run · outbox unrouted redrive --type 'order.*' --yes
+Examples: outbox unrouted redrive --dry-run · outbox unrouted redrive --type 'order.*' --most 100 --yes
 """
 _SHOWN_KEYS = 5
+_LOOKED_AT = 10_000
 
 TypeOption = Annotated[
     str, typer.Option("--type", metavar="PATTERN", help="Only these types; * is one word, # any number of words.")
 ]
-MostOption = Annotated[int, typer.Option("--most", min=1, help="How many messages are looked at, oldest first.")]
+LookedAtOption = Annotated[int, typer.Option("--most", min=1, help="How many messages are looked at, oldest first.")]
+SentOption = Annotated[
+    int | None,
+    typer.Option(
+        "--most", metavar="N", min=1, help="How many events are sent, oldest first; the unbound do not count. Else all."
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -43,7 +50,7 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(group, name="unrouted")
 
 
-def _list(config: ConfigOption = None, most: MostOption = 10_000, as_json: JsonOption = False) -> None:
+def _list(config: ConfigOption = None, most: LookedAtOption = _LOOKED_AT, as_json: JsonOption = False) -> None:
     survey = _survey(config, most)
     if as_json:
         output.print_json(data=_data(survey))
@@ -57,30 +64,31 @@ def _redrive(
     config: ConfigOption = None,
     pattern: TypeOption = "#",
     rate_per_s: Annotated[float | None, typer.Option("--rate", min=0.1, help="Events per second, at most.")] = None,
-    most: MostOption = 10_000,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
+    most: SentOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be tried, and send nothing.")] = False,
     is_confirmed: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     if as_json and not (dry_run or is_confirmed):
         usage_problem("--json asks nothing: add --yes to send, or --dry-run to look")
     if dry_run or not is_confirmed:
-        survey = _survey(config, most)
+        survey = _survey(config, _LOOKED_AT) if most is None else _survey(config, most, pattern)
         if dry_run and as_json:
-            output.print_json(data=_data(survey) | {"would_be_sent": survey.matching(pattern), "is_dry_run": True})
+            output.print_json(data=_data(survey) | {"would_be_tried": survey.matching(pattern), "is_dry_run": True})
             return
         _show(survey, pattern)
-        output.print(f"would be sent: {survey.matching(pattern)}{_and_more(survey)}")
+        more = _and_more(survey) if most is None else ""
+        output.print(f"would be tried: {survey.matching(pattern)}{more}; what is still unbound stays")
         if dry_run or not survey.matching(pattern):
             return
         if not sys.stdin.isatty():
             usage_problem("nothing was sent: add --yes")
-        typer.confirm("Send them?", abort=True)
+        typer.confirm("Try them?", abort=True)
     settings = settings_of(config)
 
     async def work() -> Redriven:
         async with unrouted(rabbit_server(settings), name="outbox-unrouted") as queue:
-            return await queue.redrive(pattern, rate_per_s)
+            return await queue.redrive(pattern, rate_per_s, most=most)
 
     done = run(work)
     if as_json:
@@ -89,19 +97,21 @@ def _redrive(
     for name, events in sorted(done.moved.items()):
         output.print(f"{escape(name)}: {events} sent")
     for name, events in sorted(done.left.items()):
-        why = "no queue is bound for it: bind one, then redrive again" if name in done.unbound else "not asked for"
+        why = "more than --most" if matches(pattern, name) else "not asked for"
+        if name in done.unbound:
+            why = "no queue is bound for it: bind one, then redrive again"
         output.print(f"{escape(name)}: {events} left, {why}")
     if done.foreign:
         output.print(f"{done.foreign} messages are no events of an outbox and were left")
     output.print(f"sent {done.moved.total()}, still unbound {done.still_unbound()}, in the queue now {done.waiting}")
 
 
-def _survey(config: ConfigOption, most: int) -> Survey:
+def _survey(config: ConfigOption, most: int, pattern: str | None = None) -> Survey:
     settings = settings_of(config)
 
     async def work() -> Survey:
         async with unrouted(rabbit_server(settings), name="outbox-unrouted") as queue:
-            return await queue.survey(most)
+            return await queue.survey(most, pattern)
 
     return run(work)
 

@@ -56,15 +56,17 @@ class Unrouted:
         await channel.close()
         return queue.declaration_result.message_count or 0
 
-    async def survey(self, most: int) -> Survey:
-        """Look at the first messages and leave every one in its place."""
+    async def survey(self, most: int, pattern: str | None = None) -> Survey:
+        """Look at the first messages, or until so many match, and leave every one in its place."""
         with rabbitmq_errors(str(self._server)):
             survey = Survey(waiting=await self.waiting())
             reader = await self._reader(_SURVEY_WINDOW, keeps_bodies=False)
-            while survey.seen < min(most, survey.waiting) and (delivered := await reader.next()) is not None:
+            counted = 0
+            while counted < most and survey.seen < survey.waiting and (delivered := await reader.next()) is not None:
                 reader.keep()
                 survey.seen += 1
                 event = event_of(delivered)
+                counted += pattern is None or (event is not None and matches(pattern, event.routing_key))
                 if event is None:
                     survey.foreign += 1
                     continue
@@ -75,8 +77,14 @@ class Unrouted:
             await self._wait_for(await reader.give_back())
             return survey
 
-    async def redrive(self, pattern: str, rate_per_s: float | None) -> Redriven:
-        """Send what is there now and matches; what no queue is bound for stays where it is.
+    async def redrive(self, pattern: str, rate_per_s: float | None, *, most: int | None = None) -> Redriven:
+        """Send what is there now and matches, oldest first; what no queue is bound for stays where it is.
+
+        Args:
+            pattern: of the types that are sent.
+            rate_per_s: how fast.
+            most: how many are sent; those that are still unbound do not count, or the first of them would be all that
+                is ever tried.
 
         Raises:
             Unavailable, PublishNotConfirmed: the broker went away or refused; what was not moved is still there.
@@ -87,7 +95,7 @@ class Unrouted:
             await self._witness.watch()
             reader = await self._reader(_WINDOW)
             sender = BatchedSender(str(self._server), [channel])
-            moving = _Pass(self._server, reader, sender, self._witness, pattern, rate_per_s)
+            moving = _Pass(self._server, reader, sender, self._witness, pattern, rate_per_s, most)
             await moving.run(count)
             moving.done.waiting = await self._wait_for(await reader.give_back())
             return moving.done
@@ -127,6 +135,7 @@ class _Pass:
         witness: AlternateWitness,
         pattern: str,
         rate_per_s: float | None,
+        most: int | None,
     ) -> None:
         self._server = server
         self._reader = reader
@@ -134,6 +143,7 @@ class _Pass:
         self._witness = witness
         self._pattern = pattern
         self._rate_per_s = rate_per_s
+        self._most = most
         self._page: list[tuple[DeliveredMessage, Outgoing]] = []
         self._bound: set[str] = set()
         # Of these a copy went to the end of the queue when it was tried; the copy of an earlier pass is not needed.
@@ -142,6 +152,9 @@ class _Pass:
 
     async def run(self, count: int) -> None:
         for _ in range(count):
+            # The copies of what was tried in vain lie behind: passes that end before them would pile them up.
+            if self._is_enough() and not self._tried_in_vain:
+                break
             delivered = await self._reader.next()
             if delivered is None:
                 break
@@ -157,7 +170,7 @@ class _Pass:
         event_type = message.routing_key
         if message.message_id in self._tried_in_vain:
             await self._reader.take(delivered)
-        elif event_type in self.done.unbound or not matches(self._pattern, event_type):
+        elif self._is_enough() or event_type in self.done.unbound or not matches(self._pattern, event_type):
             self._keep(message)
         elif event_type not in self._bound:
             # Alone and in its turn: one message tells whether the type has a queue, and nothing overtakes.
@@ -201,8 +214,12 @@ class _Pass:
         self._reader.keep()
         self.done.left[message.routing_key] += 1
 
+    def _is_enough(self) -> bool:
+        return self._most is not None and self.done.moved.total() >= self._most
+
     def _page_events(self) -> int:
-        return _PAGE_EVENTS if self._rate_per_s is None else max(1, min(_PAGE_EVENTS, int(self._rate_per_s)))
+        at_once = _PAGE_EVENTS if self._rate_per_s is None else max(1, min(_PAGE_EVENTS, int(self._rate_per_s)))
+        return at_once if self._most is None else min(at_once, self._most - self.done.moved.total())
 
     def _bytes(self) -> int:
         return sum(len(message.body) for _, message in self._page)

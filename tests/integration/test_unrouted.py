@@ -143,6 +143,44 @@ async def test_what_is_still_unbound_stays_in_its_place_however_often_it_is_trie
     assert (done.still_unbound(), await broker.depth(UNROUTED)) == (0, 0)
 
 
+async def test_most_bounds_what_is_sent_and_the_dry_run_tells_the_same(
+    at: Cli, database: Database, broker: Broker
+) -> None:
+    for event_type, events in (("stock.moved", 4), ("order.confirmed", 30), ("order.sent", 10)):
+        await _emit(database, event_type, events)
+    assert (await at("relay", "--drain")).code == ExitCode.OK
+    await _bind(broker, "bound", "order.*")
+
+    looked = (await at("unrouted", "redrive", "--type", "order.*", "--most", "7", "--dry-run", "--json")).json()
+    done = [(await at("unrouted", "redrive", "--most", "7", "--yes", "--json")).json() for _ in range(3)]
+    rest = (await at("unrouted", "redrive", "--type", "order.*", "--most", "1000", "--yes", "--json")).json()
+
+    assert (looked["would_be_tried"], looked["looked_at"], looked["waiting"]) == (7, 11, 44)
+    # What is unbound stands in front and is tried each time: it takes nobody's place, and its copies do not pile up.
+    assert [(each["sent"], each["unbound"]) for each in done] == [({"order.confirmed": 7}, ["stock.moved"])] * 3
+    assert [each["waiting"] for each in done] == [38, 31, 24]
+    assert rest["sent"] == {"order.confirmed": 9, "order.sent": 10}
+    arrived = [message.headers["sequence"] for message in await broker.take("bound")]
+    assert arrived == [*range(5, 45)]
+
+
+async def test_a_pass_ends_where_most_is_reached_and_leaves_the_rest_in_order(
+    at: Cli, database: Database, broker: Broker
+) -> None:
+    await _emit(database, "order.confirmed", 250)
+    assert (await at("relay", "--drain")).code == ExitCode.OK
+    await _bind(broker, "bound", "order.*")
+
+    asked = await at("unrouted", "redrive", "--most", "120", "--dry-run")
+    first = (await at("unrouted", "redrive", "--most", "120", "--yes", "--json")).json()
+    await at("unrouted", "redrive", "--yes")
+
+    assert "would be tried: 120; what is still unbound stays" in asked.out
+    assert (first["sent"], first["waiting"]) == ({"order.confirmed": 120}, 130)
+    arrived = [message.headers["sequence"] for message in await broker.take("bound")]
+    assert arrived == [*range(1, 251)]
+
+
 async def test_a_pass_that_is_killed_loses_nothing_and_keeps_the_order(
     at: Cli, database: Database, broker: Broker
 ) -> None:
