@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
+from outbox.cli.recollection import recollection
 from outbox.config.settings import Settings
-from outbox.model.doctor import Finding, Result, memory
-from outbox.model.errors import AccessRefused, ExitCode, OutboxError, Unavailable
+from outbox.model.doctor import Finding, Result, cursor, lanes, memory, schema
+from outbox.model.errors import AccessRefused, ExitCode, Misconfigured, OutboxError, Unavailable
+from outbox.postgres.connection import PostgresServer, connect
+from outbox.postgres.lanes import lanes_session
+from outbox.postgres.migrate import compare
 from outbox.postgres.partition_store import PartitionStore
-from outbox.postgres.status import read_status
+from outbox.postgres.rebase import rebase_session
+from outbox.postgres.status import read_inbox, read_outbox
 from outbox.rabbitmq.apply import check
 from outbox.wiring import STREAM, postgres_server
 from outbox.wiring_management import management_server
 from outbox.wiring_rabbitmq import rabbit_server, routes
 
 _CHECK = """\
-Look at everything that can be wrong, and end with 1 when something is: settings, database, memory, broker.
+Look at everything that can be wrong, and end with 1 when something is: settings, schema, outbox, inbox, lanes, cursor,
+memory, broker. What the users of this process may not see is "not seen": run it as the relay, and as the consumers.
 
 Changes nothing. Examples: outbox check · outbox check --json
 """
@@ -52,35 +58,73 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
     # They were read, or nobody would be here.
     flows, connections = len(settings.flows), len(settings.connections)
     yield Finding("settings", Result.RIGHT, f"{flows} flow(s), {connections} connection(s)")
-    for subject, look in (("database", _database), ("memory", _memory), ("broker", _broker)):
-        for finding in await _looked(subject, look, settings):
-            yield finding
+    for finding in await _looked("database", _database, settings, refused=Result.WRONG):
+        yield finding
+    # A login that is refused, the database has told.
+    for finding in await _looked("memory", _memory, settings, refused=Result.UNSEEN):
+        yield finding
+    for finding in await _looked("broker", _broker, settings, refused=Result.WRONG):
+        yield finding
 
 
 async def _looked(
-    subject: str, look: Callable[[Settings], Awaitable[list[Finding]]], settings: Settings
+    subject: str, look: Callable[[Settings], Awaitable[list[Finding]]], settings: Settings, *, refused: Result
 ) -> list[Finding]:
     """Look; that one thing cannot be looked at must not hide the others."""
     try:
         return await look(settings)
+    except Misconfigured as error:
+        result = refused if isinstance(error, AccessRefused) else Result.WRONG
+        return [Finding(subject, result, error.problem, error.next_step)]
     except OutboxError as error:
         next_step = error.next_step if isinstance(error, Unavailable) else None
         return [Finding(subject, Result.WRONG, str(error), next_step)]
 
 
 async def _database(settings: Settings) -> list[Finding]:
-    await read_status(postgres_server(settings, name="outbox-check"), STREAM)
-    return [Finding("database", Result.RIGHT, "it answers, and has the schema of this program")]
+    async with connect(_server(settings)):
+        pass
+    looks = {"database": _schema, "outbox": _outbox, "inbox": _inbox, "lanes": _lanes, "cursor": _cursor}
+    found = [
+        finding
+        for subject, look in looks.items()
+        for finding in await _looked(subject, look, settings, refused=Result.UNSEEN)
+    ]
+    if all(finding.result is Result.UNSEEN for finding in found):
+        # Whoever this is can neither publish nor apply.
+        return [replace(finding, result=Result.WRONG) for finding in found]
+    return found
+
+
+async def _schema(settings: Settings) -> list[Finding]:
+    report = await compare(_server(settings))
+    return [schema(report.applied, report.replaced)]
+
+
+async def _outbox(settings: Settings) -> list[Finding]:
+    await read_outbox(_server(settings), STREAM)
+    return [Finding("outbox", Result.RIGHT, "this user can publish")]
+
+
+async def _inbox(settings: Settings) -> list[Finding]:
+    await read_inbox(_server(settings))
+    return [Finding("inbox", Result.RIGHT, "this user can apply")]
+
+
+async def _lanes(settings: Settings) -> list[Finding]:
+    async with lanes_session(_server(settings), STREAM) as session:
+        _, actual = await session.origin()
+    return [lanes(settings.relay.lanes, actual)]
+
+
+async def _cursor(settings: Settings) -> list[Finding]:
+    async with rebase_session(_server(settings), STREAM) as session:
+        return [cursor(await session.home(await recollection(settings, session)))]
 
 
 async def _memory(settings: Settings) -> list[Finding]:
-    store = PartitionStore(postgres_server(settings, name="outbox-check"), stream=STREAM)
-    try:
-        async with store.session() as session:
-            partitions = await session.survey()
-    except AccessRefused as error:
-        # A consumer's user need not see the outbox's partitions; a login that is refused, the database has told.
-        return [Finding("memory", Result.UNSEEN, str(error))]
+    async with PartitionStore(_server(settings), stream=STREAM).session() as session:
+        partitions = await session.survey()
     return [
         memory(
             partitions,
@@ -108,6 +152,10 @@ async def _broker(settings: Settings) -> list[Finding]:
         *(Finding("broker", Result.NOTE, note) for note in verdict.notes),
         *(Finding("broker", Result.UNSEEN, unseen) for unseen in verdict.unseen),
     ]
+
+
+def _server(settings: Settings) -> PostgresServer:
+    return postgres_server(settings, name="outbox-check")
 
 
 def _table(findings: list[Finding]) -> Table:

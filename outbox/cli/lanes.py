@@ -14,7 +14,7 @@ from outbox.config.settings import Settings
 from outbox.model.lanes import MAX_LANES
 from outbox.model.lanes_plan import LanesPlan, LanesSet, consequences
 from outbox.postgres.lanes import SharingProcess, lanes_session
-from outbox.postgres.status import LaneStatus, read_status
+from outbox.postgres.status import LaneStatus, read_outbox
 from outbox.rabbitmq.witness import hand_over
 from outbox.wiring import STREAM, postgres_server
 from outbox.wiring_rabbitmq import rabbit_server, routes
@@ -49,7 +49,7 @@ def _show(context: typer.Context, config: ConfigOption = None, as_json: JsonOpti
     server = postgres_server(settings_of(config), name="outbox-lanes")
 
     async def work() -> tuple[list[LaneStatus], list[SharingProcess]]:
-        _, lanes, _ = await read_status(server, STREAM)
+        _, lanes = await read_outbox(server, STREAM)
         async with lanes_session(server, STREAM) as session:
             return lanes, await session.processes()
 

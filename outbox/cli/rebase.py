@@ -11,22 +11,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from outbox.cli.common import ConfigOption, JsonOption, errors, output, run, settings_of, time_of, usage_problem
+from outbox.cli.recollection import recollection
 from outbox.config.settings import Settings
-from outbox.model.errors import Misconfigured, Unavailable
 from outbox.model.rebase import (
     Choice,
     Range,
     Rebased,
     RebasePlan,
-    Recollection,
     certainties,
     findings,
     uncertainties,
 )
-from outbox.postgres.rebase import RebaseSession, rebase_session
-from outbox.rabbitmq.witness import peek
+from outbox.postgres.rebase import rebase_session
 from outbox.wiring import STREAM, postgres_server
-from outbox.wiring_rabbitmq import rabbit_server
 
 _REBASE = """\
 Make the cursor belong to this server, after a restore, a copy, or a failover that lost transactions.
@@ -98,24 +95,12 @@ def _rebase(
 
 async def _plan(settings: Settings, choice: Choice) -> RebasePlan:
     async with rebase_session(postgres_server(settings, name="outbox-rebase"), STREAM) as session:
-        return await session.plan(choice, await _recollection(settings, session))
+        return await session.plan(choice, await recollection(settings, session))
 
 
 async def _do(settings: Settings, choice: Choice, plan: RebasePlan, *, reason: str) -> Rebased:
     async with rebase_session(postgres_server(settings, name="outbox-rebase"), STREAM) as session:
         return await session.rebase(choice, published_up_to=plan.next_sequence_above(), reason=reason)
-
-
-async def _recollection(settings: Settings, session: RebaseSession) -> Recollection:
-    origin, lanes = await session.origin()
-    if origin is None:
-        return Recollection()
-    try:
-        witness = await peek(rabbit_server(settings), origin, lanes=lanes)
-    except (Unavailable, Misconfigured) as error:
-        # The database can be repaired while the broker is away; people are told what that leaves open.
-        return Recollection(problem=str(error).splitlines()[0])
-    return await session.compare(witness)
 
 
 def _choice(*, from_sequence: int | None, since: str | None, everything: bool, nothing: bool) -> Choice:

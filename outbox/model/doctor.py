@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from outbox.model.partitions import Partition, PartitionState
+from outbox.model.rebase import CursorHome, findings, has_only_failed_over
 
 _HOLD_EVENTS = (PartitionState.OPEN, PartitionState.CLOSED, PartitionState.PASSED)
+_NAMES_SHOWN = 3
 
 
 class Result(StrEnum):
@@ -28,6 +30,62 @@ class Finding:
     result: Result
     text: str
     next_step: str | None = None
+
+
+def schema(missing: Sequence[str], different: Sequence[str]) -> Finding:
+    """Judge the schema by what "outbox migrate" would apply.
+
+    Args:
+        missing: migrations that the database does not have.
+        different: functions of which it has another text, or none.
+    """
+    found = [
+        f"{len(names)} {what} ({', '.join(names[:_NAMES_SHOWN])}{', …' if len(names) > _NAMES_SHOWN else ''})"
+        for names, what in ((missing, "migration(s) missing"), (different, "function(s) missing or of another text"))
+        if names
+    ]
+    if not found:
+        return Finding("database", Result.RIGHT, "it answers, and has the schema of this program")
+    return Finding(
+        "database",
+        Result.WRONG,
+        f"it answers, and its schema is not that of this program: {', '.join(found)}",
+        'run "outbox migrate" with a user who may create schemas',
+    )
+
+
+def lanes(configured: int, actual: int) -> Finding:
+    """Judge the number of lanes; a relay that is set to another one ends."""
+    if configured == actual:
+        return Finding("lanes", Result.RIGHT, f"{actual}, as relay.lanes says")
+    return Finding(
+        "lanes",
+        Result.WRONG,
+        f"the outbox has {actual} lane(s) in this database, and relay.lanes is {configured}: a relay would end with 78",
+        f'set relay.lanes (OUTBOX_RELAY_LANES) to {actual}, or run "outbox lanes set {configured}"',
+    )
+
+
+def cursor(home: CursorHome) -> Finding:
+    """Judge whether a relay that takes the lead here would publish, or wait for a person."""
+    found, recollection = " ".join(findings(home)), home.recollection
+    if not found and recollection.problem is None:
+        return Finding("cursor", Result.RIGHT, "it belongs to this server")
+    if recollection.problem is not None and (not found or has_only_failed_over(home)):
+        said = found or "The cursor belongs to this server."
+        return Finding(
+            "cursor",
+            Result.UNSEEN,
+            f"{said} Whether all that was published is here could not be asked of the broker: {recollection.problem}",
+        )
+    if has_only_failed_over(home) and recollection.remembered:
+        return Finding("cursor", Result.NOTE, f"{found} Nothing that was published is lost: a relay goes on by itself.")
+    return Finding(
+        "cursor",
+        Result.WRONG,
+        f"{found} A relay publishes nothing until a person decides.",
+        'run "outbox rebase": it shows what is certain and what is not, and changes nothing',
+    )
 
 
 def memory(partitions: Iterable[Partition], *, remembered_seconds: float, queue_life_seconds: float) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -44,8 +44,8 @@ _UNREMEMBERED_EVENTS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class RebasePlan:
-    """What was found. ``saved_*`` is what the cursor says, the same name without it is this server's."""
+class CursorHome:
+    """The server of the cursor. ``saved_*`` is what the cursor says, the same name without it is this server's."""
 
     epoch: int
     saved_age_seconds: float
@@ -59,6 +59,13 @@ class RebasePlan:
     saved_transaction: int
     newest_row_transaction: int | None
     transaction: int
+    recollection: Recollection
+
+
+@dataclass(frozen=True, slots=True)
+class RebasePlan(CursorHome):
+    """What was found, and what a rebase would do."""
+
     events: int
     first_sequence: int | None
     last_sequence: int | None
@@ -73,7 +80,6 @@ class RebasePlan:
     oldest_chosen_age_seconds: float | None
     newest_chosen_age_seconds: float | None
     chosen_types: Mapping[str, int]
-    recollection: Recollection
 
     def next_sequence_above(self) -> int:
         """Return what the sequence of the next event will be above, so that no receiver has seen it.
@@ -94,26 +100,31 @@ class Rebased:
     sequence_after: int
 
 
-def findings(plan: RebasePlan) -> list[str]:
+def findings(home: CursorHome) -> list[str]:
     """Return what the guard sees, one sentence each; empty: the cursor belongs to this server."""
     found = []
-    if plan.saved_cluster is not None and plan.saved_cluster != plan.cluster:
+    if home.saved_cluster is not None and home.saved_cluster != home.cluster:
         found.append("The cursor was saved in another cluster: this database was restored or copied from there.")
-    elif plan.saved_database is not None and plan.saved_database != plan.database:
+    elif home.saved_database is not None and home.saved_database != home.database:
         found.append("The cursor was saved in another database of this cluster: this database is a copy.")
-    if plan.saved_timeline is not None and plan.saved_timeline != plan.timeline and not found:
+    if home.saved_timeline is not None and home.saved_timeline != home.timeline and not found:
         found.append("This server has failed over or was recovered since the cursor was last verified.")
-    if plan.saved_transaction > plan.transaction:
+    if home.saved_transaction > home.transaction:
         found.append("The cursor is ahead of this server's transactions.")
-    if plan.newest_row_transaction is not None and plan.newest_row_transaction >= plan.transaction:
+    if home.newest_row_transaction is not None and home.newest_row_transaction >= home.transaction:
         found.append("There are events of transactions that this server has not come to yet.")
-    if plan.recollection.lost:
+    if home.recollection.lost:
         found.append(
-            f"This server has lost transactions: {plan.recollection.lost} of the last {plan.recollection.remembered} "
-            f"published events do not exist here (sequence {plan.recollection.first_lost} to "
-            f"{plan.recollection.last_lost})."
+            f"This server has lost transactions: {home.recollection.lost} of the last {home.recollection.remembered} "
+            f"published events do not exist here (sequence {home.recollection.first_lost} to "
+            f"{home.recollection.last_lost})."
         )
     return found
+
+
+def has_only_failed_over(home: CursorHome) -> bool:
+    """Say whether a new timeline is all that was found: what the broker remembers decides whether anything is lost."""
+    return bool(findings(home)) and not findings(replace(home, saved_timeline=None))
 
 
 def certainties(plan: RebasePlan) -> list[str]:

@@ -12,6 +12,7 @@ from outbox.postgres.errors import postgres_errors
 
 # Counts are exact, whatever the size of the backlog.
 _COUNT_SECONDS = 600.0
+_NEEDS = "grant outbox_relay to this user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class LanesSession:
 
     async def origin(self) -> tuple[str | None, int]:
         """Return the name under which the broker remembers (None: no relay has ever led), and how many lanes do."""
-        with postgres_errors(self._server):
+        with postgres_errors(self._server, needs=_NEEDS):
             row = await self._connection.fetchrow(
                 "select max(origin::text) as origin, max(lanes) as lanes from outbox.cursor"
                 " where split_part(stream, ':', 1) = $1",
@@ -44,7 +45,7 @@ class LanesSession:
 
     async def processes(self) -> list[SharingProcess]:
         """Return the processes that share the lanes; with one lane, relays do not tell."""
-        with postgres_errors(self._server):
+        with postgres_errors(self._server, needs=_NEEDS):
             rows = await self._connection.fetch("select * from outbox.relays()")
         return [SharingProcess(**dict(row)) for row in rows]
 
@@ -54,7 +55,7 @@ class LanesSession:
         Raises:
             Misconfigured: it is refused.
         """
-        with postgres_errors(self._server):
+        with postgres_errors(self._server, needs=_NEEDS):
             row = await self._connection.fetchrow(
                 "select * from outbox.lanes_plan($1, $2)", self._stream, lanes, timeout=_COUNT_SECONDS
             )
@@ -69,7 +70,7 @@ class LanesSession:
             Misconfigured: it is refused.
             Unavailable: a leader's transaction does not end.
         """
-        with postgres_errors(self._server):
+        with postgres_errors(self._server, needs=_NEEDS):
             row = await self._connection.fetchrow("select * from outbox.set_lanes($1, $2)", self._stream, lanes)
         if row is None:
             raise LookupError("outbox.set_lanes returned no row")

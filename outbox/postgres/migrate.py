@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+import asyncpg
 
 from outbox.model.errors import Misconfigured
 from outbox.postgres.connection import Connection, PostgresServer, connect
@@ -31,7 +33,7 @@ comment on table outbox_meta.installed is 'SQL files that "outbox migrate" has a
 
 @dataclass(frozen=True, slots=True)
 class MigrationReport:
-    """What a run of migrate did, or would do."""
+    """What a run of migrate did, or would do; ``version`` is this program's."""
 
     applied: tuple[str, ...]
     replaced: tuple[str, ...]
@@ -68,35 +70,59 @@ async def migrate(
         return report
 
 
+async def compare(server: PostgresServer) -> MigrationReport:
+    """Say what migrate would do, as a user who may do none of it.
+
+    Raises:
+        Misconfigured: there is no schema, or one that is newer than this program; an applied migration was edited.
+        AccessRefused: the login is refused, or the user may not see what is installed.
+        Unavailable: the server is away.
+    """
+    async with connect(server) as connection:
+        with postgres_errors(str(server)):
+            rows = await connection.fetch("select * from outbox.installed()")
+    missing, different = _differences(server, rows)
+    return MigrationReport(_names(missing), _names(different), _newest())
+
+
 async def _apply(connection: Connection, server: PostgresServer, on_step: Callable[[str], None]) -> MigrationReport:
     rows = await connection.fetch("select name, number, sha256 from outbox_meta.installed")
+    missing, different = _differences(server, rows)
+    for kind, scripts in (("migration", missing), ("function", different)):
+        for script in scripts:
+            on_step(f"{kind} {script.name}")
+            await _run(connection, server, script)
+    return MigrationReport(_names(missing), _names(different), _newest())
+
+
+def _differences(server: PostgresServer, rows: list[asyncpg.Record]) -> tuple[list[Script], list[Script]]:
+    """Return the migrations that are missing and the functions whose text is another."""
     installed = {row["name"]: row["sha256"] for row in rows}
-    known = migrations()
-    newest = known[-1].number or 0
+    newest = _newest()
     version = max((row["number"] for row in rows if row["number"] is not None), default=0)
     if version > newest:
         raise Misconfigured(
             f"{server}: the outbox schema has version {version}, this program knows versions up to {newest}",
             "run the newer release of outbox that migrated this database",
         )
-    applied: list[str] = []
-    for script in known:
-        if script.name not in installed:
-            on_step(f"migration {script.name}")
-            await _run(connection, server, script)
-            applied.append(script.name)
-        elif installed[script.name] != script.sha256():
+    for script in migrations():
+        if installed.get(script.name, script.sha256()) != script.sha256():
             raise Misconfigured(
                 f"{server}: migration {script.name} was applied with another text",
                 "migrations are never edited once released: restore the file, and put the change into a new one",
             )
-    replaced: list[str] = []
-    for script in functions():
-        if installed.get(script.name) != script.sha256():
-            on_step(f"function {script.name}")
-            await _run(connection, server, script)
-            replaced.append(script.name)
-    return MigrationReport(tuple(applied), tuple(replaced), newest)
+    return (
+        [script for script in migrations() if script.name not in installed],
+        [script for script in functions() if installed.get(script.name) != script.sha256()],
+    )
+
+
+def _names(scripts: Iterable[Script]) -> tuple[str, ...]:
+    return tuple(script.name for script in scripts)
+
+
+def _newest() -> int:
+    return migrations()[-1].number or 0
 
 
 async def _run(connection: Connection, server: PostgresServer, script: Script) -> None:

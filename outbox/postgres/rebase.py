@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from outbox.model.errors import Misconfigured
-from outbox.model.rebase import Choice, Rebased, RebasePlan, Recollection
+from outbox.model.rebase import Choice, CursorHome, Rebased, RebasePlan, Recollection
 from outbox.model.witness import Witness
 from outbox.postgres.connection import Connection, PostgresServer, connect
 from outbox.postgres.errors import postgres_errors
@@ -15,6 +15,7 @@ from outbox.supervisor import Stop
 
 # Counts are exact, whatever the size of the table.
 _COUNT_SECONDS = 600.0
+_NEEDS = "grant outbox_relay to this user"
 # A relay that refuses this server looks at it again and again, and leads for a moment each time.
 _TRIES = 10
 _REST_SECONDS = 0.3
@@ -30,7 +31,7 @@ class RebaseSession:
 
     async def origin(self) -> tuple[str | None, int]:
         """Return the name under which the broker remembers (None: no relay has ever led), and how many lanes do."""
-        with postgres_errors(self._server):
+        with postgres_errors(self._server, needs=_NEEDS):
             row = await self._connection.fetchrow(
                 "select max(origin::text) as origin, max(lanes) as lanes from outbox.cursor"
                 " where split_part(stream, ':', 1) = $1",
@@ -42,7 +43,7 @@ class RebaseSession:
         """Say what of the remembered events does not exist here."""
         if witness is None:
             return Recollection()
-        with postgres_errors(self._server):
+        with postgres_errors(self._server, needs=_NEEDS):
             lost = await self._connection.fetch(
                 "select sequence from outbox.lost_events($1, $2, $3, $4::text[]::uuid[])",
                 self._stream,
@@ -58,9 +59,19 @@ class RebaseSession:
             lost[-1]["sequence"] if lost else None,
         )
 
+    async def home(self, recollection: Recollection) -> CursorHome:
+        """Return what the guard looks at, at constant cost; changes nothing."""
+        with postgres_errors(self._server, needs=_NEEDS):
+            row = await self._connection.fetchrow("select * from outbox.cursor_home($1)", self._stream)
+        if row is None:
+            raise LookupError("outbox.cursor_home returned no row")
+        facts = dict(row)
+        facts["origin"] = None if facts["origin"] is None else str(facts["origin"])
+        return CursorHome(recollection=recollection, **facts)
+
     async def plan(self, choice: Choice, recollection: Recollection) -> RebasePlan:
         """Return everything that a person wants to know; changes nothing."""
-        with postgres_errors(self._server):
+        with postgres_errors(self._server, needs=_NEEDS):
             row = await self._connection.fetchrow(
                 "select * from outbox.rebase_plan($1, $2, $3, $4)",
                 self._stream,
@@ -91,7 +102,7 @@ class RebaseSession:
         return await self._rebase(choice, published_up_to, reason)
 
     async def _rebase(self, choice: Choice, published_up_to: int | None, reason: str) -> Rebased:
-        with postgres_errors(self._server):
+        with postgres_errors(self._server, needs=_NEEDS):
             # By itself: what follows may take seconds, and keeps no writer waiting.
             async with self._connection.transaction(isolation="read_committed"):
                 parted = await self._connection.fetchrow("select * from outbox.rebase_boundary($1)", published_up_to)

@@ -17,24 +17,8 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    saved   outbox.cursor;
     started bigint := outbox.rebase_start(wanted_stream, choice, from_sequence, since);
 begin
-    if pg_is_in_recovery() then
-        raise exception 'this server is a hot standby' using errcode = 'OB003';
-    end if;
-    -- Of several lanes the one that has most to explain; what they have not passed is summed up.
-    select c.* into saved
-      from outbox.cursor c
-     where split_part(c.stream, ':', 1) = wanted_stream
-     order by (c.system_identifier <> (select s.system_identifier from pg_control_system() s)) desc nulls last,
-              (c.timeline <> left(pg_walfile_name(pg_current_wal_lsn()), 8)) desc nulls last,
-              greatest(pg_snapshot_xmax(c.previous), pg_snapshot_xmax(c.current)) desc, c.lane
-     limit 1;
-    if not found then
-        raise exception 'there is no stream %', wanted_stream
-            using errcode = 'OB004', hint = 'run "outbox migrate"';
-    end if;
     return query
         with by_type as materialized (
             select e.type, count(*) as events, min(e.id) as first_sequence, max(e.id) as last_sequence,
@@ -43,14 +27,9 @@ begin
              where e.id >= started
              group by e.type
         )
-        select saved.epoch, extract(epoch from clock_timestamp() - saved.saved_at)::double precision, saved.origin,
-               saved.system_identifier, (select s.system_identifier from pg_control_system() s),
-               saved.database_oid::bigint,
-               (select d.oid::bigint from pg_database d where d.datname = current_database()),
-               saved.timeline, left(pg_walfile_name(pg_current_wal_lsn()), 8),
-               greatest(pg_snapshot_xmax(saved.previous), pg_snapshot_xmax(saved.current))::text::bigint,
-               (select e.tx::text::bigint from outbox.event e order by e.tx desc limit 1),
-               pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+        select home.epoch, home.saved_age_seconds, home.origin,
+               home.saved_cluster, home.cluster, home.saved_database, home.database, home.saved_timeline, home.timeline,
+               home.saved_transaction, home.newest_row_transaction, home.transaction,
                (select count(*) from outbox.event),
                (select min(e.id) from outbox.event e), (select max(e.id) from outbox.event e),
                coalesce(pg_sequence_last_value(pg_get_serial_sequence('outbox.event', 'id')::regclass), 0),
@@ -60,7 +39,8 @@ begin
                extract(epoch from clock_timestamp() - chosen.oldest)::double precision,
                extract(epoch from clock_timestamp() - chosen.newest)::double precision,
                chosen.types
-          from outbox.unpassed(wanted_stream) u
+          from outbox.cursor_home(wanted_stream) home
+         cross join outbox.unpassed(wanted_stream) u
          cross join (
                select coalesce(sum(t.events), 0)::bigint as events,
                       min(t.first_sequence) as first_sequence, max(t.last_sequence) as last_sequence,
