@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
+from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of, usage_problem
 from outbox.config.settings import Settings
 from outbox.model.lanes import MAX_LANES
 from outbox.model.lanes_plan import LanesPlan, LanesSet, consequences
@@ -29,9 +30,9 @@ Spread the keys over another number of lanes, each with a cursor and a leader of
 
 Best with the relays stopped: stop them, set, give them the new relay.lanes, start them. Relays that run stop publishing
 within seconds and end with a message. Nothing is lost; what is published again has the same message ids. Killed
-anywhere, it has happened as a whole or not at all.
+anywhere, it has happened as a whole or not at all. Asks before it does it, where somebody can answer.
 
-Examples: outbox lanes set 4 --dry-run · outbox lanes set 4
+Examples: outbox lanes set 4 --dry-run · outbox lanes set 4 --yes
 """
 
 
@@ -78,27 +79,23 @@ def _set(
     number: Annotated[int, typer.Argument(metavar="N", help="How many lanes.", min=1, max=MAX_LANES)],
     config: ConfigOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would happen, and change nothing.")] = False,
+    is_confirmed: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
+    if as_json and not (dry_run or is_confirmed):
+        usage_problem("--json asks nothing: add --yes to do it, or --dry-run to look")
     settings = settings_of(config)
-
-    def tell(plan: LanesPlan) -> None:
-        if not as_json:
-            for sentence in consequences(plan):
-                output.print(sentence, soft_wrap=True)
-
-    async def work() -> tuple[LanesPlan, LanesSet | None]:
-        async with lanes_session(postgres_server(settings, name="outbox-lanes"), STREAM) as session:
-            plan = await session.plan(number)
-            tell(plan)
-            if dry_run or not plan.is_a_change():
-                return plan, None
-            origin, lanes_before = await session.origin()
-            if origin is not None:
-                await _hand_over(settings, origin, lanes_before, number)
-            return plan, await session.set(number)
-
-    plan, done = run(work)
+    plan = run(lambda: _plan(settings, number))
+    if not as_json:
+        for sentence in consequences(plan):
+            output.print(sentence, soft_wrap=True)
+    done = None
+    if plan.is_a_change() and not dry_run:
+        if not is_confirmed:
+            if not sys.stdin.isatty():
+                usage_problem("nothing was changed: add --yes")
+            typer.confirm("Do it?", abort=True)
+        done = run(lambda: _change(settings, number))
     if as_json:
         output.print_json(
             data={"is_dry_run": dry_run, "plan": asdict(plan), "set": None if done is None else asdict(done)}
@@ -107,7 +104,20 @@ def _set(
         wait = f", which may take {done.opens_in_seconds:.0f} s" if done.opens_in_seconds > 1 else ""
         output.print(f"done, epoch {done.epoch}: the new lanes are led as soon as the old leaders are gone{wait}")
     elif plan.is_a_change():
-        output.print("next step: the same without --dry-run")
+        output.print("next step: the same with --yes instead of --dry-run")
+
+
+async def _plan(settings: Settings, number: int) -> LanesPlan:
+    async with lanes_session(postgres_server(settings, name="outbox-lanes"), STREAM) as session:
+        return await session.plan(number)
+
+
+async def _change(settings: Settings, number: int) -> LanesSet:
+    async with lanes_session(postgres_server(settings, name="outbox-lanes"), STREAM) as session:
+        origin, lanes_before = await session.origin()
+        if origin is not None:
+            await _hand_over(settings, origin, lanes_before, number)
+        return await session.set(number)
 
 
 async def _hand_over(settings: Settings, origin: str, lanes_before: int, lanes_after: int) -> None:

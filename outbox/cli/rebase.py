@@ -32,7 +32,7 @@ Shows what is certain, what is uncertain and what would be published again, and 
 is published again, in its order and with the same message ids, and then everything that commits from now on, each event
 once. Without a range: from the first event that the cursor has not passed.
 
-Examples: outbox rebase · outbox rebase --since 2026-03-31T22:00:00Z · outbox rebase --yes --reason "restored, INC-4711"
+Examples: outbox rebase · outbox rebase --since 2026-03-31T22:00:00Z · outbox rebase --yes --why "restored, INC-4711"
 """
 
 _TYPES_SHOWN = 10
@@ -55,9 +55,11 @@ def _rebase(
     everything: Annotated[bool, typer.Option("--all", help="Publish again every event that exists.")] = False,
     nothing: Annotated[bool, typer.Option("--nothing", help="Publish again no event that exists.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Relays must be stopped, or waiting for this.")] = False,
-    reason: Annotated[str, typer.Option("--reason", help="Why, for the audit in outbox.rebase.")] = "not given",
+    why: Annotated[str | None, typer.Option("--why", help="Why, for the audit in outbox.rebase.")] = None,
     as_json: JsonOption = False,
 ) -> None:
+    if yes and not why:
+        usage_problem("--why is missing: the reason is kept with the rebase")
     choice = _choice(from_sequence=from_sequence, since=since, everything=everything, nothing=nothing)
     settings = settings_of(config)
     if not as_json:
@@ -70,7 +72,7 @@ def _rebase(
         plan = await _plan(settings, choice)
         if not as_json:
             _show(plan, choice)
-        return plan, await _do(settings, choice, plan, reason=reason)
+        return plan, await _do(settings, choice, plan, why=why or "")
 
     if yes:
         plan, done = run(look_and_do)
@@ -88,7 +90,7 @@ def _rebase(
         )
     elif done is None:
         _show(plan, choice)
-        _say('next step: the same with --yes and --reason "…"; other ranges: --from, --since, --all, --nothing')
+        _say('next step: the same with --yes and --why "…"; other ranges: --from, --since, --all, --nothing')
     else:
         _say(f"done, epoch {done.epoch}: relays publish from now on, those that wait for this go on by themselves")
 
@@ -98,9 +100,9 @@ async def _plan(settings: Settings, choice: Choice) -> RebasePlan:
         return await session.plan(choice, await recollection(settings, session))
 
 
-async def _do(settings: Settings, choice: Choice, plan: RebasePlan, *, reason: str) -> Rebased:
+async def _do(settings: Settings, choice: Choice, plan: RebasePlan, *, why: str) -> Rebased:
     async with rebase_session(postgres_server(settings, name="outbox-rebase"), STREAM) as session:
-        return await session.rebase(choice, published_up_to=plan.next_sequence_above(), reason=reason)
+        return await session.rebase(choice, published_up_to=plan.next_sequence_above(), reason=why)
 
 
 def _choice(*, from_sequence: int | None, since: str | None, everything: bool, nothing: bool) -> Choice:

@@ -90,7 +90,7 @@ async def test_a_relay_survives_a_failover_that_lost_nothing_and_stops_at_one_th
 
         survivor = on_cluster.on(_same_database(behind, on_cluster))
         emitted |= await survivor.emit(1)
-        shown = (await survivor.cli("rebase", "--yes", "--json")).json()
+        shown = (await survivor.cli("rebase", "--yes", "--why", "a test", "--json")).json()
         assert f"5 of the last 11 published events do not exist here (sequence 7 to {highest})" in " ".join(
             shown["findings"]
         )
@@ -118,7 +118,7 @@ async def test_a_server_recovered_to_a_point_in_time_is_told_by_what_the_broker_
     assert "Receivers hold messages of transactions that never happened here" in shown.out
     assert "range resume: no event would be published again." in shown.out
 
-    assert (await recovered.cli("rebase", "--yes", "--from", "4", "--reason", "recovered")).code == ExitCode.OK
+    assert (await recovered.cli("rebase", "--yes", "--from", "4", "--why", "recovered")).code == ExitCode.OK
     await recovered.publish(2)
     sequences = [message.sequence for message in recovered.tap.seen]
     assert sequences[9:11] == [4, 5], "the range that was chosen, in its order"

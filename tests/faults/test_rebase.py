@@ -13,7 +13,7 @@ from tests.kit.outbox import Outbox
 from tests.kit.waiting import until
 
 EPOCHS = 1_000_000
-_AGAIN = ("rebase", "--all", "--yes", "--json", "--reason", "again")
+_AGAIN = ("rebase", "--all", "--yes", "--json", "--why", "again")
 _REBASING = "from pg_stat_activity where application_name = 'outbox-rebase' and datname = current_database()"
 # Where a rebase waits, by what it waits for: before its first step, and between its first and its last one.
 HOLDS = {
@@ -40,7 +40,7 @@ async def held(outbox: Outbox, hold: str) -> AsyncIterator[set[str]]:
 
 
 async def kill_a_rebase_that_waits(outbox: Outbox) -> None:
-    process = await outbox.cli.start("rebase", "--all", "--yes", "--reason", "killed")
+    process = await outbox.cli.start("rebase", "--all", "--yes", "--why", "killed")
 
     async def waits_or_has_ended() -> bool:
         waits = await outbox.database.value(f"select count(*) = 1 {_REBASING} and wait_event_type = 'Lock'")
@@ -105,7 +105,7 @@ async def test_a_rebase_since_a_time_publishes_what_was_committed_from_then_on_a
     for since in written(noon):
         plan = (await outbox.cli("rebase", "--since", since, "--json")).json()["plan"]
         assert (plan["chosen"], plan["first_chosen"], plan["last_chosen"]) == (5, 5, 9), since
-    done = await outbox.cli("rebase", "--since", written(noon)[0], "--yes")
+    done = await outbox.cli("rebase", "--since", written(noon)[0], "--yes", "--why", "a test")
     assert done.code == ExitCode.OK, done.err
     assert "range since: 5 events would be published again, sequence 5 to 9" in done.out
     await outbox.publish(1)
@@ -113,8 +113,8 @@ async def test_a_rebase_since_a_time_publishes_what_was_committed_from_then_on_a
     *sequences, new = [message.sequence for message in outbox.tap.seen]
     assert sequences == [*range(1, 8), *range(5, 10)]
     assert new > 9
-    audit = await outbox.database.rows("select choice, first_sequence, horizon from outbox.rebase")
-    assert [tuple(row) for row in audit] == [("since", 5, 9)]
+    audit = await outbox.database.rows("select choice, first_sequence, horizon, reason from outbox.rebase")
+    assert [tuple(row) for row in audit] == [("since", 5, 9, "a test")]
 
 
 async def test_a_rebase_since_a_time_after_every_event_publishes_only_what_is_new(outbox: Outbox) -> None:
@@ -123,7 +123,7 @@ async def test_a_rebase_since_a_time_after_every_event_publishes_only_what_is_ne
     await outbox.database.value("update outbox.cursor set system_identifier = 42 returning 1")
 
     later = written(datetime.now(UTC) + timedelta(hours=1))[0]
-    shown = await outbox.cli("rebase", "--since", later, "--yes")
+    shown = await outbox.cli("rebase", "--since", later, "--yes", "--why", "a test")
     await outbox.publish(1)
 
     assert "range since: no event would be published again." in shown.out

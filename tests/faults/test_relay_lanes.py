@@ -179,7 +179,7 @@ async def test_a_change_that_is_killed_at_any_moment_has_happened_as_a_whole_or_
                 transaction = blocker.transaction()
                 await transaction.start()
                 await blocker.execute("select from outbox.cursor for update")
-                change = await lanes.cli.start("lanes", "set", str(wanted))
+                change = await lanes.cli.start("lanes", "set", str(wanted), "--yes")
 
                 async def waits_for_the_rows() -> object:
                     return await lanes.database.value("select count(*) from pg_locks where not granted")
@@ -230,7 +230,7 @@ async def test_a_loss_is_seen_by_the_lane_that_published_it_and_after_a_change_o
     refusal = (await lanes.cli("relay", OUTBOX_RELAY_LANES="1")).refusal(ExitCode.MISCONFIGURED)
     assert f"do not exist here, sequence {lost} to {lost}" in refusal
     await lanes.set(3)
-    assert (await lanes.cli("rebase", "--yes")).code == ExitCode.OK
+    assert (await lanes.cli("rebase", "--yes", "--why", "a test")).code == ExitCode.OK
     await lanes.relay(3)
     await lanes.led(3)
     await outbox.saw(await outbox.emit(12))

@@ -50,7 +50,7 @@ async def test_a_dump_restored_into_a_cluster_with_fewer_transactions_waits_for_
         assert plan["newest_row_transaction"] > plan["transaction"]
         assert "The cursor was saved in another cluster" in shown["findings"][0]
         assert shown["certain"][0].startswith("20 of 25 events were passed")
-        rebased = (await copy.cli("rebase", "--yes", "--json", "--reason", "moved")).json()["rebased"]
+        rebased = (await copy.cli("rebase", "--yes", "--json", "--why", "moved")).json()["rebased"]
         assert rebased["first_sequence"] == 21
         await copy.publish(10)
         sequences = [message.sequence for message in copy.tap.seen]
@@ -85,7 +85,7 @@ async def test_a_dump_restored_into_a_cluster_with_more_transactions_is_publishe
         assert "All of its events were published" in refusal
 
         await copy.emit(3)
-        plan = (await copy.cli("rebase", "--all", "--yes", "--json")).json()["plan"]
+        plan = (await copy.cli("rebase", "--all", "--yes", "--why", "a test", "--json")).json()["plan"]
         assert plan["chosen"] == 15
         assert plan["saved_transaction"] < plan["transaction"]
         await copy.publish(4)
@@ -104,7 +104,7 @@ async def test_a_copy_beside_its_original_does_not_publish_by_itself(outbox: Out
         copy = outbox.on(target.url)
         assert "was saved in another database of this cluster" in await copy.relay_refuses()
 
-        assert (await copy.cli("rebase", "--nothing", "--yes")).code == ExitCode.OK
+        assert (await copy.cli("rebase", "--nothing", "--yes", "--why", "a test")).code == ExitCode.OK
         await copy.publish(3)
         assert len(copy.tap.seen) == 11
         assert min(message.sequence for message in copy.tap.seen[8:]) > 10, "not those that came with the copy"
@@ -117,14 +117,14 @@ async def test_a_rebase_is_refused_while_a_relay_leads_and_while_a_writer_does_n
     await outbox.publish(3)
     async with outbox.cli.running("relay") as relay:
         await relay.logged("caught up")
-        refusal = (await outbox.cli("rebase", "--yes")).refusal(ExitCode.MISCONFIGURED)
+        refusal = (await outbox.cli("rebase", "--yes", "--why", "a test")).refusal(ExitCode.MISCONFIGURED)
         assert "a relay leads outbox.event: outbox-relay from 127.0.0.1, connected since" in refusal
     before = await outbox.cursor()
     async with outbox.database.connection() as connection:
         transaction = connection.transaction()
         await transaction.start()
         await connection.execute("select outbox.emit('t', 'k', '1')")
-        refusal = (await outbox.cli("rebase", "--yes")).refusal(ExitCode.UNAVAILABLE)
+        refusal = (await outbox.cli("rebase", "--yes", "--why", "a test")).refusal(ExitCode.UNAVAILABLE)
         assert "transactions that write events did not end within 2s; nothing was changed" in refusal
         await transaction.rollback()
     assert await outbox.cursor() == before

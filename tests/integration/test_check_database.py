@@ -119,7 +119,7 @@ async def test_a_status_of_another_shape_is_no_traceback(
 
 
 async def test_another_number_of_lanes_than_the_relay_is_set_to_is_wrong(outbox: Cli) -> None:
-    await outbox("lanes", "set", "3")
+    await outbox("lanes", "set", "3", "--yes")
 
     code, result, text, step = await looked(outbox, "lanes")
 
@@ -160,7 +160,7 @@ async def test_a_cursor_that_a_relay_would_stop_at_is_wrong_until_it_is_rebased(
     assert (code, result, finding in text) == (ExitCode.CHECK_FAILED, "wrong", True), text
     assert step.startswith('run "outbox rebase"')
     assert await database.rows("select * from outbox.cursor") == before, "nothing is changed by looking"
-    assert (await outbox("rebase", "--nothing", "--yes", "--reason", "a test")).code == ExitCode.OK
+    assert (await outbox("rebase", "--nothing", "--yes", "--why", "a test")).code == ExitCode.OK
     assert (await looked(outbox, "cursor"))[1] == "right"
 
 

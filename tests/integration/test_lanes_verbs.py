@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -9,12 +11,13 @@ import pytest
 
 from outbox.model.errors import ExitCode
 from tests.kit.broker import Broker
-from tests.kit.cli import Cli
+from tests.kit.cli import OUTBOX, Cli
 from tests.kit.database import Database
 from tests.kit.lanes import Lanes, lanes_of
 from tests.kit.tap import tapped
 
 WIDE = {"COLUMNS": "200"}
+LANES = "select count(*) from outbox.cursor"
 
 
 @pytest.fixture
@@ -58,18 +61,56 @@ async def test_lanes_and_status_show_each_lane_with_its_leader_and_what_waits(la
 async def test_a_change_is_told_before_it_is_made_and_the_same_number_changes_nothing(lanes: Lanes) -> None:
     dry = await lanes.cli("lanes", "set", "2", "--dry-run")
     assert "would have 2 lane(s) instead of 1" in dry.out
-    assert "next step: the same without --dry-run" in dry.out
+    assert "next step: the same with --yes instead of --dry-run" in dry.out
     planned = (await lanes.cli("lanes", "set", "2", "--dry-run", "--json")).json()
     assert (planned["is_dry_run"], planned["set"], planned["plan"]["lanes_after"]) == (True, None, 2)
-    assert await lanes.database.value("select count(*) from outbox.cursor") == 1
+    assert await lanes.database.value(LANES) == 1
 
-    done = await lanes.cli("lanes", "set", "2")
+    done = await lanes.cli("lanes", "set", "2", "--yes")
     assert "relay.lanes: 2" in done.out
     assert "done, epoch" in done.out
-    assert await lanes.database.value("select count(*) from outbox.cursor") == 2
+    assert await lanes.database.value(LANES) == 2
 
     again = await lanes.cli("lanes", "set", "2")
     assert (again.code, "nothing would change" in again.out) == (ExitCode.OK, True)
+
+
+async def test_a_change_is_made_by_a_word_only(lanes: Lanes) -> None:
+    asked = await lanes.cli("lanes", "set", "2")
+    mute = await lanes.cli("lanes", "set", "2", "--json")
+    declined, question = await answered(lanes, "n", "lanes", "set", "2")
+
+    assert "would have 2 lane(s) instead of 1" in asked.out
+    assert asked.refusal(ExitCode.USAGE) == "nothing was changed: add --yes"
+    assert mute.refusal(ExitCode.USAGE).startswith("--json asks nothing: add --yes")
+    assert (declined, "Do it?" in question, "Aborted" in question) == (ExitCode.CHECK_FAILED, True, True)
+    assert await lanes.database.value(LANES) == 1
+
+    assert (await answered(lanes, "y", "lanes", "set", "2"))[0] == ExitCode.OK
+    assert await lanes.database.value(LANES) == 2
+
+
+async def answered(lanes: Lanes, answer: str, *arguments: str) -> tuple[int, str]:
+    """Call the command on a terminal, where somebody has typed this; return its exit code and what it has said."""
+    ours, theirs = os.openpty()
+    try:
+        os.write(ours, f"{answer}\n".encode())
+        process = await asyncio.create_subprocess_exec(
+            OUTBOX,
+            *arguments,
+            env=lanes.cli.environment(),
+            cwd=lanes.cli.folder,
+            stdin=theirs,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(30):
+            out, _ = await process.communicate()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert process.returncode is not None
+    return process.returncode, out.decode()
 
 
 async def test_lanes_where_others_own_the_topology_need_a_queue_each_and_say_which_is_missing(
@@ -80,7 +121,7 @@ async def test_lanes_where_others_own_the_topology_need_a_queue_each_and_say_whi
     assert (await ours("topology", "apply")).code == ExitCode.OK
     ours.settings({"rabbitmq": {"topology": "passive"}, "relay": {"lanes": 2}})
     await database.rows("select outbox.emit('order.changed', 'k' || n, '{}') from generate_series(1, 20) n")
-    assert (await ours("lanes", "set", "2")).code == ExitCode.OK
+    assert (await ours("lanes", "set", "2", "--yes")).code == ExitCode.OK
     unguarded = await ours("relay", "--drain")
     assert unguarded.code == ExitCode.OK, unguarded
     assert "outbox.witness.1" in unguarded.err + unguarded.out

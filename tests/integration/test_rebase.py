@@ -58,7 +58,9 @@ async def test_the_role_of_the_relay_may_look_and_rebase(database: Database) -> 
     [
         (("--all", "--nothing"), "--from, --since, --all and --nothing exclude each other"),
         (("--since", "yesterday"), "--since: 'yesterday' is no time; write it like 2026-03-31T22:00:00Z"),
+        (("--yes",), "--why is missing: the reason is kept with the rebase"),
+        (("--yes", "--why", ""), "--why is missing: the reason is kept with the rebase"),
     ],
 )
-async def test_a_range_that_makes_no_sense_is_refused(cli: Cli, arguments: tuple[str, ...], problem: str) -> None:
+async def test_a_call_that_makes_no_sense_is_refused(cli: Cli, arguments: tuple[str, ...], problem: str) -> None:
     assert (await cli("rebase", *arguments)).refusal(ExitCode.USAGE) == problem

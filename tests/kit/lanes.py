@@ -51,7 +51,7 @@ class Lanes:
 
     async def set(self, lanes: int) -> None:
         """Change the number of lanes, as an operator does."""
-        assert (await self.cli("lanes", "set", str(lanes))).code == ExitCode.OK
+        assert (await self.cli("lanes", "set", str(lanes), "--yes")).code == ExitCode.OK
 
     async def relay(self, lanes: int, **variables: str) -> Process:
         """Start a relay process with this setting."""
