@@ -76,6 +76,14 @@ class RelayMetrics:
             registry=registry,
         )  # fmt: skip
         self._unrouted.set(_UNKNOWN)
+        # From the start on: a keeper that never comes to an end of a round has no other sign.
+        self._upkeep_at = time.monotonic()
+        upkeep = Gauge(
+            "outbox_upkeep_age_seconds",
+            "Since the last complete round of upkeep of the partitions; a round is due every minute.",
+            registry=registry,
+        )
+        upkeep.set_function(lambda: time.monotonic() - self._upkeep_at)
         for lane in lanes:
             for metric in (self._page_events, self._cursor_saves, self._resent, self._stalls, self._waiting_age):
                 metric.labels(lane.stream)
@@ -104,6 +112,8 @@ class RelayMetrics:
                 self._lost(event.stream)
             case happened.UnroutedSeen():
                 self._unrouted.set(event.messages)
+            case happened.PartitionsSeen():
+                self._upkeep_at = time.monotonic()
             case happened.Stalled():
                 self._stalls.labels(event.stream).inc()
             case happened.StreamObserved():

@@ -49,6 +49,7 @@ async def test_a_relay_opens_a_partition_each_day_and_drops_what_is_published_an
     assert metrics['outbox_partitions_ahead{stream="outbox.event"}'] == 3
     assert metrics['outbox_default_partition_used{stream="outbox.event"}'] == 0
     assert metrics['outbox_oldest_partition_age_seconds{stream="outbox.event"}'] >= 0
+    assert 0 <= metrics["outbox_upkeep_age_seconds"] < 30
 
 
 async def test_a_failure_of_upkeep_does_not_stop_publishing(cli: Cli, database: Database, broker: Broker) -> None:
