@@ -62,7 +62,7 @@ def run(work: Callable[[], Coroutine[None, None, T]]) -> T:
     except OutboxError as error:
         fail(error)
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
 def fail(error: OutboxError) -> NoReturn:

@@ -18,7 +18,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process says when it ends; the numbers follow sysexits.h where it has one."""
+    """What the process says when it ends; the numbers follow sysexits.h where it has one, then shells."""
 
     OK = 0
     CHECK_FAILED = 1
@@ -28,6 +28,7 @@ class ExitCode(IntEnum):
     DRAIN_TIMEOUT = 75
     ACCESS_REFUSED = 77
     MISCONFIGURED = 78
+    INTERRUPTED = 130
 
 
 class OutboxError(Exception):
