@@ -15,9 +15,10 @@ from outbox.model.errors import ExitCode
 
 # A line break inside a paragraph would stay one, wherever the terminal wraps.
 _EPILOG = (
-    "Exit codes: 0 done · 1 a check failed · 2 wrong usage · 69 database or broker away · 70 a bug · "
+    "Exit codes: 0 done · 1 a check failed, or a question was declined · 2 wrong usage · "
+    "69 database or broker away · 70 a bug · "
     "75 the drain took too long or was cut short · 77 user, password or permission refused · "
-    "78 wrong configuration, schema or server · 130 interrupted. A question that is declined ends with 1."
+    "78 wrong configuration, schema or server · 130 interrupted."
     "\n\n"
     "Settings come from one YAML file and OUTBOX_* variables; with only OUTBOX_PG_URL and OUTBOX_AMQP_URL set, "
     '"outbox migrate" and "outbox relay" work.'

@@ -10,7 +10,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from outbox.cli.common import ConfigOption, JsonOption, errors, output, run, settings_of, time_of, usage_problem
+from outbox.cli.common import (
+    ConfigOption,
+    JsonOption,
+    errors,
+    output,
+    run,
+    settings_of,
+    time_of,
+    usage_problem,
+    why_decided,
+)
 from outbox.cli.recollection import recollection
 from outbox.config.settings import Settings
 from outbox.model.rebase import (
@@ -58,8 +68,8 @@ def _rebase(
     why: Annotated[str | None, typer.Option("--why", help="Why, for the audit in outbox.rebase.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    if yes and not why:
-        usage_problem("--why is missing: the reason is kept with the rebase")
+    if yes:
+        why = why_decided(why)
     choice = _choice(from_sequence=from_sequence, since=since, everything=everything, nothing=nothing)
     settings = settings_of(config)
     if not as_json:

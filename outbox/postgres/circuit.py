@@ -8,7 +8,7 @@ from datetime import datetime
 from outbox.model.circuit import CircuitState
 from outbox.postgres.connection import PostgresServer, connect
 from outbox.postgres.errors import postgres_errors
-from outbox.postgres.status import COUNT_UP_TO, FlowStatus
+from outbox.postgres.status import FlowStatus, fetch_flows
 
 _NEEDS = "grant outbox_adapter to this user"
 
@@ -46,11 +46,11 @@ async def read_circuits(server: PostgresServer) -> list[tuple[FlowStatus, Circui
     """
     async with connect(server) as connection:
         with postgres_errors(str(server), needs=_NEEDS):
-            flows = await connection.fetch("select * from inbox.status($1)", COUNT_UP_TO)
+            flows = await fetch_flows(connection)
             rows = await connection.fetch(
                 "select f.flow, l.* from inbox.circuit f cross join lateral ("
                 " select c.changed_at, c.from_state, c.to_state, c.who, c.database_user, c.why"
                 " from inbox.circuit_change c where c.flow = f.flow order by c.id desc limit 1) l"
             )
     decisions = {row["flow"]: CircuitDecision(*tuple(row)[1:]) for row in rows}
-    return [(FlowStatus(**dict(flow)), decisions.get(flow["flow"])) for flow in flows]
+    return [(flow, decisions.get(flow.flow)) for flow in flows]

@@ -93,7 +93,7 @@ async def read_status(server: PostgresServer, stream: str) -> tuple[StreamStatus
     """
     async with connect(server) as connection:
         with postgres_errors(str(server), needs="grant outbox_relay and outbox_adapter to this user"):
-            return *await _outbox(connection, stream), await _inbox(connection)
+            return *await _outbox(connection, stream), await fetch_flows(connection)
 
 
 async def read_outbox(server: PostgresServer, stream: str) -> tuple[StreamStatus, list[LaneStatus]]:
@@ -107,7 +107,7 @@ async def read_inbox(server: PostgresServer) -> list[FlowStatus]:
     """Return every flow's standing. Raises the same."""
     async with connect(server) as connection:
         with postgres_errors(str(server), needs="grant outbox_adapter to this user"):
-            return await _inbox(connection)
+            return await fetch_flows(connection)
 
 
 async def _outbox(connection: Connection, stream: str) -> tuple[StreamStatus, list[LaneStatus]]:
@@ -142,5 +142,6 @@ async def _outbox(connection: Connection, stream: str) -> tuple[StreamStatus, li
     )
 
 
-async def _inbox(connection: Connection) -> list[FlowStatus]:
+async def fetch_flows(connection: Connection) -> list[FlowStatus]:
+    """Return every flow's standing, over an open connection; errors are the caller's to translate."""
     return [FlowStatus(**dict(flow)) for flow in await connection.fetch(_FLOWS, COUNT_UP_TO)]

@@ -113,9 +113,11 @@ async def test_a_status_of_another_shape_is_no_traceback(
         )
 
     code, found, _, step = await looked(outbox, "inbox")
+    shown = await outbox("circuit")
 
     assert (code, found) == (ExitCode.OK if result == "right" else ExitCode.CHECK_FAILED, result)
     assert ("outbox migrate" in step) is (result == "wrong")
+    assert shown.code == (ExitCode.OK if result == "right" else ExitCode.MISCONFIGURED), shown
 
 
 async def test_another_number_of_lanes_than_the_relay_is_set_to_is_wrong(outbox: Cli) -> None:

@@ -58,8 +58,8 @@ async def test_the_role_of_the_relay_may_look_and_rebase(database: Database) -> 
     [
         (("--all", "--nothing"), "--from, --since, --all and --nothing exclude each other"),
         (("--since", "yesterday"), "--since: 'yesterday' is no time; write it like 2026-03-31T22:00:00Z"),
-        (("--yes",), "--why is missing: the reason is kept with the rebase"),
-        (("--yes", "--why", ""), "--why is missing: the reason is kept with the rebase"),
+        (("--yes",), "--why is missing: who reads the audit a year from now will ask"),
+        (("--yes", "--why", ""), "--why is missing: who reads the audit a year from now will ask"),
     ],
 )
 async def test_a_call_that_makes_no_sense_is_refused(cli: Cli, arguments: tuple[str, ...], problem: str) -> None:
