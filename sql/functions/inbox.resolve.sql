@@ -112,18 +112,17 @@ begin
       from judged j left join placed p on p.id = j.id
      order by j.id;
 
-    if wanted_action in ('skip', 'discard', 'happened') then
-        select array_agg(distinct d.key) into freed
-          from inbox.delivery d
-         where d.flow = wanted_flow and d.id = any (ids) and d.state in ('applied', 'skipped') and d.key is not null
-           and not inbox.is_active(wanted_flow, d.key);
-        if freed is not null then
-            perform inbox.promote(wanted_flow, freed);
-        end if;
+    -- Whatever was done: what ended lets its key go on, and what is tried again may be behind one that waited for it.
+    select array_agg(distinct d.key) into freed
+      from inbox.delivery d
+     where d.flow = wanted_flow and d.id = any (ids) and d.key is not null
+       and not inbox.is_active(wanted_flow, d.key);
+    if freed is not null then
+        perform inbox.promote(wanted_flow, freed);
     end if;
 end
 $$;
 comment on function inbox.resolve is
-    'What a person decides about deliveries, as a whole or not at all, each with its audit row: retry, edit (retry with another body), skip, discard, happened, not_happened; redrive is what RabbitMQ''s own tools did. Returns a verdict for each delivery that exists: "done", or why nothing was done (inbox.verdict). What is tried again begins anew under the next key, becomes ready (spread by "rate_per_s" on the database''s clock) or blocked behind its key; what ends lets its key go on. Locks the lanes it touches.';
+    'What a person decides about deliveries, as a whole or not at all, each with its audit row: retry, edit (retry with another body), skip, discard, happened, not_happened; redrive is what RabbitMQ''s own tools did. Returns a verdict for each delivery that exists: "done", or why nothing was done (inbox.verdict). What is tried again begins anew under the next key, becomes ready (spread by "rate_per_s" on the database''s clock) or blocked behind its key; what ends lets its key go on, as does what has to wait for one that waited for it. Locks the lanes it touches.';
 revoke all on function inbox.resolve from public;
 grant execute on function inbox.resolve to outbox_adapter;

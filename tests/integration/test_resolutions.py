@@ -6,10 +6,12 @@ import asyncio
 import hashlib
 import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
+from outbox.model.dead_copies import Copy
 from outbox.model.dead_letters import Action, Verdict
 from outbox.model.delivery import OrderPolicy, Settlement, State
 from tests.kit.database import Database
@@ -88,6 +90,23 @@ async def test_a_later_event_that_was_skipped_and_never_sent_has_overtaken_nobod
     assert await desk.resolve(Action.SKIP, "m2") == {"m2": DONE}
     assert await desk.resolve(Action.RETRY, "m1") == {"m1": DONE}
     assert await desk.inbox.apply_all() == ["m1", "m3"]
+
+
+@pytest.mark.parametrize("action", [Action.RETRY, Action.EDIT, None])
+async def test_an_earlier_event_that_waits_behind_a_dead_one_goes_first_when_that_is_tried_again(
+    desk: Desk, action: Action | None
+) -> None:
+    await desk.inbox.accept(arrival(2))
+    (due,) = await desk.inbox.due()
+    await desk.inbox.park(due, State.DEAD)
+    await desk.inbox.accept(arrival(1), arrival(3))
+    assert await desk.inbox.states() == {"m2": "dead", "m1": "blocked", "m3": "blocked"}
+    if action is None:
+        await desk.inbox.accept(replace(arrival(2), copy=Copy(due.id, 1, "m2")))
+    else:
+        await desk.resolve(action, "m2", body=b"{}" if action is Action.EDIT else None, rate_per_s=0.01)
+    assert await desk.inbox.states() == {"m1": "ready", "m2": "blocked", "m3": "blocked"}
+    assert await desk.inbox.apply_all() == ["m1", "m2", "m3"]
 
 
 async def test_an_edit_applies_another_body_and_keeps_what_came_over_the_wire(desk: Desk) -> None:
