@@ -81,18 +81,17 @@ def decide(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter) -> Call 
         capabilities = adapter.capabilities(due.type)
         request = _rendered(flow, due, mapping, adapter)
     except MappingError as error:
-        if due.sent_age_seconds is None:
+        if due.state is not State.IN_DOUBT:
+            # Nothing was sent, or every answer so far was definite: nothing took effect.
             return Parking(due.id, due.epoch, State.DEAD, str(error), "mapping")
         return _resumed(due, capabilities, None, f"the request cannot be built again: {error}")
     send = Send(due, request, request.sha256(), capabilities)
-    if due.sent_age_seconds is None:
-        return send
     if due.state is State.IN_DOUBT:
         return _resumed(due, capabilities, send, None)
-    if due.request_sha256 == send.request_sha256:
-        # Every answer so far was definite: it was not done, so trying again needs no strategy.
+    if due.request_sha256 in (None, send.request_sha256):
+        # So it is here: trying again needs no strategy.
         return send
-    # So was it here, and another request gets another key.
+    # And another request gets another key.
     anew = _rendered(flow, replace(due, key_number=due.key_number + 1), mapping, adapter)
     return Send(due, anew, anew.sha256(), capabilities, starts_anew=True)
 

@@ -27,14 +27,13 @@ begin
         and l.lane = any (array(select d.lane from inbox.delivery d where d.id = any (ids)))
       order by l.lane for update;
     if exists (select from inbox.circuit c where c.flow = wanted_flow and c.state <> 'closed') then
-        -- One call of all processes is the probe. If its process dies, another one is sent after a minute.
-        update inbox.circuit c
-           set state = 'half_open', probe = ids[1], until = clock_timestamp() + interval '1 minute'
-         where c.flow = wanted_flow and c.state <> 'closed' and c.until <= clock_timestamp();
+        -- One call of all processes is the probe: this one, if it may begin at all.
+        select ids[1] into probe from inbox.circuit c
+         where c.flow = wanted_flow and c.state <> 'closed' and c.until <= clock_timestamp()
+           for update;
         if not found then
             return;
         end if;
-        probe := ids[1];
     end if;
     return query
         update inbox.delivery d
@@ -64,6 +63,12 @@ begin
                          or (w.starts_anew and d.state = 'retry')
                     else d.state = 'in_doubt' end
         returning d.id, d.attempt;
+    if found and probe is not null then
+        -- If its process dies, another one is sent after a minute.
+        update inbox.circuit c
+           set state = 'half_open', probe = ids[1], until = clock_timestamp() + interval '1 minute'
+         where c.flow = wanted_flow;
+    end if;
 end
 $$;
 comment on function inbox.begin_calls is

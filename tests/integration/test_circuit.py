@@ -13,6 +13,7 @@ from outbox.model.backoff import Backoff
 from outbox.model.circuit import CircuitChange, CircuitPolicy, CircuitState, Sign, Signal
 from outbox.model.errors import Misconfigured
 from outbox.model.flow_policy import FlowPolicy
+from outbox.model.inbox import Beginning, CallKind
 from outbox.postgres.circuit import set_circuit
 from outbox.postgres.connection import PostgresServer
 from outbox.postgres.inbox_store import InboxSession, InboxStore
@@ -133,6 +134,16 @@ async def test_a_probe_whose_process_died_is_followed_by_another(inboxes: tuple[
     await _pass_time(one)
     (second,) = await other.due()
     assert set(await other.begin(second)) == {second.id}
+
+
+async def test_a_call_that_may_not_begin_is_no_probe(inboxes: tuple[Inbox, Inbox]) -> None:
+    one, other = inboxes
+    await _fail(one, 3)
+    await _pass_time(one)
+    (refused,), (probe,) = await one.due(), await other.due()
+    assert await one.begin_as(Beginning(refused.id, refused.epoch, CallKind.LOOK_UP)) == {}, "it is not in doubt"
+    assert await _state(one) == "open"
+    assert set(await other.begin(probe)) == {probe.id}
 
 
 async def test_what_fails_for_every_message_opens_it_at_once_and_says_that_a_person_is_needed(

@@ -126,7 +126,6 @@ class InboxMachine(RuleBasedStateMachine):
         """Everything works again, and one replica works until nothing is due."""
         if not hasattr(self, "site"):
             return
-        self.site.mapping.edition = 0
         self.world.run(self.acceptor.accept(self.wire.late()))
         replica = self.replicas[0]
         self.world.run(replica.begin_again(is_killed=True))

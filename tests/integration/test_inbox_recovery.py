@@ -81,6 +81,16 @@ async def test_another_request_leaves_only_under_the_same_reference_or_after_a_d
     assert await inbox.database.value("select key_number from inbox.delivery") == 1
 
 
+async def test_what_was_refused_for_certain_and_cannot_be_mapped_any_more_is_dead(inbox: Inbox) -> None:
+    await inbox.accept(arrival(1))
+    (due,) = await inbox.due()
+    await inbox.begin(due, reference="R-1")
+    await inbox.settle(ended(due, Settlement(State.RETRY, 0.0, True, reason="503", reason_class="retry")))
+    (due,) = await inbox.due()
+    assert await inbox.park(due, State.DEAD) == {due.id}
+    assert await inbox.states() == {"m1": "dead"}
+
+
 async def test_where_a_job_runs_is_kept_until_it_starts_anew(inbox: Inbox) -> None:
     await inbox.accept(arrival(1))
     (due,) = await inbox.due()

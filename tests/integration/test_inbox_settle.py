@@ -153,7 +153,7 @@ async def test_parking_without_a_call_is_dead_when_nothing_was_sent_and_in_doubt
     await inbox.accept(arrival(1, "a"), arrival(2, "b"))
     unsent, sent = await inbox.due()
     await inbox.begin(sent)
-    await inbox.settle(ended(sent, RETRY))
+    await inbox.settle(ended(sent, UNKNOWN))
     (sent,) = [one for one in await inbox.due() if one.id == sent.id]
     assert await inbox.park(unsent, State.IN_DOUBT) == set(), "nothing was sent: there is no doubt"
     assert await inbox.park(sent, State.DEAD) == set(), "something was sent: it may have been applied"

@@ -147,6 +147,14 @@ def test_what_cannot_be_mapped_is_dead_when_nothing_was_sent_and_in_doubt_when_s
     assert doubt.state is State.IN_DOUBT
 
 
+@pytest.mark.parametrize("asking", [None, Asking(60)])
+def test_what_cannot_be_mapped_any_more_after_definite_answers_is_dead(asking: Asking | None) -> None:
+    due = replace(sent(100, state=State.RETRY), reference="R-1")
+    dead = decide("f", due, Nothing(), PlainAdapter(WINDOW, asking=asking))
+    assert isinstance(dead, Parking)
+    assert (dead.state, dead.reason_class) == (State.DEAD, "mapping")
+
+
 @pytest.mark.parametrize("outcome", [Throttled("429", 3.0), TargetDown("refused"), Configuration("401"), Retry("500")])
 def test_a_doubt_outlives_an_answer_that_only_speaks_of_the_latest_try(outcome: Outcome) -> None:
     """Else the window would not be checked again: the target may forget the key while it throttles us."""
