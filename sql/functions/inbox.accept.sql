@@ -91,12 +91,15 @@ begin
                       and not (d.state in ('ready', 'blocked') and d.attempt = 0 and d.sequence > i.sequence)
                ) as is_behind,
                i.key is not null and on_stale <> 'apply' and (
+                   -- What was skipped and never sent took no effect; see inbox.is_overtaken.
                    exists (select from inbox.delivery d
                             where d.flow = wanted_flow and d.key = i.key and d.state in ('applied', 'skipped')
-                              and d.sequence > i.sequence)
+                              and d.sequence > i.sequence and (d.state = 'applied' or d.first_sent_at is not null))
                    or exists (select from inbox.delivery d
                                where d.flow = wanted_flow and d.key = i.key and d.state not in ('applied', 'skipped')
-                                 and not d.is_passed and d.attempt > 0 and d.sequence > i.sequence)
+                                 and not d.is_passed and d.attempt > 0 and d.sequence > i.sequence
+                                 -- Behind what is dead it can wait, and nobody needs to lose it.
+                                 and not (on_stale = 'skip' and d.state = 'dead'))
                ) as is_stale
           from incoming i
          where i.known_id is null

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Literal
 
 import asyncpg
 import pytest
@@ -36,6 +37,15 @@ async def _kill_the_first(inbox: Inbox) -> None:
     (first,) = await inbox.due()
     await inbox.begin(first)
     assert await inbox.settle(ended(first, REFUSED)) == {first.id}
+
+
+async def _skip(database: Database, message_id: str) -> None:
+    await database.rows(
+        "select * from inbox.resolve($1, array(select id from inbox.delivery where message_id = $2), 'skip',"
+        " 'ann', 'not needed', null, null, false, null)",
+        FLOW,
+        message_id,
+    )
 
 
 async def test_behind_a_dead_letter_its_key_waits(opened: Opened) -> None:
@@ -114,12 +124,31 @@ async def test_what_comes_late_behind_a_dead_letter_is_not_overtaken(
             await inbox.accept(*map(arrival, batch))
         assert await inbox.states() == {"m3": "applied", "m6": "blocked", "m2": "dead", "m5": "blocked"}
         assert await inbox.apply_all() == []
-        await database.rows(
-            "select * from inbox.resolve($1, array(select id from inbox.delivery where message_id = 'm2'), 'skip',"
-            " 'ann', 'not needed', null, null, false, null)",
-            FLOW,
-        )
+        await _skip(database, "m2")
         assert await inbox.apply_all() == ["m5", "m6"]
+
+
+@pytest.mark.parametrize("on_stale", ["park", "skip"])
+async def test_a_later_event_that_was_never_sent_makes_nothing_stale(
+    opened: Opened, database: Database, on_stale: Literal["park", "skip"]
+) -> None:
+    async with opened(OrderPolicy(on_stale=on_stale)) as inbox:
+        await inbox.accept(arrival(5))
+        (due,) = await inbox.due()
+        await inbox.park(due, State.DEAD)
+        await _skip(database, "m5")
+        await inbox.accept(arrival(4))
+        assert await inbox.apply_all() == ["m4"]
+
+
+async def test_nothing_is_skipped_for_a_later_event_that_was_refused(opened: Opened, database: Database) -> None:
+    async with opened(OrderPolicy(on_stale="skip", on_dead="block")) as inbox:
+        await inbox.accept(arrival(5))
+        await _kill_the_first(inbox)
+        await inbox.accept(arrival(4))
+        assert await inbox.states() == {"m5": "dead", "m4": "blocked"}, "it waits, and a person sees why"
+        await _skip(database, "m5")
+        assert await inbox.apply_all() == ["m4"]
 
 
 async def test_the_database_knows_the_same_transitions_as_the_program(database: Database) -> None:
