@@ -77,8 +77,7 @@ def _judged(records: list[object], call: Call, request: LookUpRequest, reference
             return Ambiguous(f"{call.label}: the record under this reference has another {path}")
     if request.external_id is None:
         return Present()
-    external_id = dig(records[0], request.external_id)
-    return Present(external_id if isinstance(external_id, str) and external_id.isprintable() else None)
+    return Present(_printable(dig(records[0], request.external_id)))
 
 
 def ended(came: Answer | NoAnswer, call: Call, request: JobRequest) -> Receipt:
@@ -98,13 +97,16 @@ def _job_outcome(status: object, document: object, call: Call, request: JobReque
     if status is MISSING:
         return Unknown(f"{call.label}: the answer has no {request.status}")
     if status in request.applied:
-        external_id = dig(document, request.external_id) if request.external_id is not None else None
-        return Applied(external_id if isinstance(external_id, str) else None)
+        return Applied(None if request.external_id is None else _printable(dig(document, request.external_id)))
     if status in request.rejected:
         return Rejected(f"{call.label}: the job ended as {status}")
     if status in request.retry:
         return Retry(f"{call.label}: the job ended as {status}")
     return Accepted()
+
+
+def _printable(external_id: object) -> str | None:
+    return external_id if isinstance(external_id, str) and external_id.isprintable() else None
 
 
 def _untold(outcome: Outcome) -> TargetDown | Throttled | CredentialsExpired | Configuration | Unknown:

@@ -22,6 +22,7 @@ from outbox.model.recovery import (
     Wait,
     resume,
 )
+from outbox.model.storable import is_storable
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def groups(calls: Iterable[Call]) -> list[list[Call]]:
 
 
 def _rendered(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter) -> Request:
-    return adapter.render(
+    request = adapter.render(
         Delivery(
             flow=flow,
             message_id=due.message_id,
@@ -126,6 +127,9 @@ def _rendered(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter) -> Re
             payload=due.body,
         )
     )
+    if request.reference is not None and not is_storable(request.reference):
+        raise MappingError("(reference)", "has a character that cannot be stored, NUL or half of a surrogate pair")
+    return request
 
 
 def _resumed(due: DueDelivery, capabilities: Capabilities, send: Send | None, problem: str | None) -> Call | Parking:

@@ -18,6 +18,7 @@ from outbox.model.inbox import (
     Parking,
     Result,
 )
+from outbox.model.storable import is_storable, readable
 from outbox.postgres.connection import Connection, PostgresServer, connect
 from outbox.postgres.dead_copies import DeadCopySession
 from outbox.postgres.errors import postgres_errors
@@ -202,9 +203,9 @@ class InboxSession(DeadCopySession):
                 [s.starts_anew for s in settlements],
                 [r.outcome for r in results],
                 [r.http_status for r in results],
-                [s.external_id for s in settlements],
-                [s.job for s in settlements],
-                [s.reason for s in settlements],
+                [s.external_id if is_storable(s.external_id or "") else None for s in settlements],
+                [s.job if is_storable(s.job or "") else None for s in settlements],
+                [readable(s.reason) for s in settlements],
                 [s.reason_class for s in settlements],
                 self._order.on_dead == "skip",
             )
@@ -236,7 +237,7 @@ class InboxSession(DeadCopySession):
                 self._flow,
                 [delivery_id for delivery_id, _ in told],
                 [sign.signal.value for sign in signs],
-                [sign.reason for sign in signs],
+                [readable(sign.reason) for sign in signs],
                 [sign.pause_seconds for sign in signs],
                 [sign.is_shared for sign in signs],
                 [sign.is_final for sign in signs],

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from outbox.model.circuit import Sign, Signal
 from outbox.model.delivery import Settlement, State
 from outbox.postgres.inbox_store import InboxStore
 from tests.kit.database import Database
@@ -46,6 +47,19 @@ async def test_an_applied_delivery_wakes_the_next_of_its_key_only(inbox: Inbox) 
     await inbox.settle(applied(first, "CRM-1"))
     assert await inbox.states() == {"m1": "applied", "m2": "ready", "m3": "blocked", "m4": "ready", "m5": "blocked"}
     assert await inbox.database.value("select external_id from inbox.delivery where message_id = 'm1'") == "CRM-1"
+
+
+@pytest.mark.parametrize("character", ["\0", "\ud800"])
+async def test_an_answer_that_cannot_be_stored_as_it_is_ends_no_process(inbox: Inbox, character: str) -> None:
+    await inbox.accept(arrival(1, "a"), arrival(2, "b"))
+    first, second = await inbox.due()
+    await inbox.begin(first, second)
+    odd = f"7{character}"
+    doubt = Settlement(State.IN_DOUBT, 0.0, reason=odd, reason_class="accepted", job=odd)
+    assert await inbox.settle(applied(first, odd), ended(second, doubt)) == {first.id, second.id}
+    await inbox.session.tell_circuit([(second.id, Sign(Signal.STOP, odd))])
+    rows = await inbox.database.rows("select state, external_id, job, reason from inbox.delivery order by id")
+    assert [tuple(row) for row in rows] == [("applied", None, None, None), ("in_doubt", None, None, "7\ufffd")]
 
 
 async def test_a_retry_comes_due_after_its_delay_by_the_databases_clock_and_keeps_its_place(inbox: Inbox) -> None:

@@ -147,6 +147,14 @@ def test_what_cannot_be_mapped_is_dead_when_nothing_was_sent_and_in_doubt_when_s
     assert doubt.state is State.IN_DOUBT
 
 
+@pytest.mark.parametrize("reference", ["SO-\0", "SO-\ud800"])
+def test_a_reference_that_no_database_can_store_is_dead_before_anything_is_sent(reference: str) -> None:
+    dead = decide("f", DUE, Everything(), PlainAdapter(WINDOW, reference=reference))
+    assert isinstance(dead, Parking)
+    assert (dead.state, dead.reason_class) == (State.DEAD, "mapping")
+    assert "cannot be stored" in dead.reason
+
+
 @pytest.mark.parametrize("asking", [None, Asking(60)])
 def test_what_cannot_be_mapped_any_more_after_definite_answers_is_dead(asking: Asking | None) -> None:
     due = replace(sent(100, state=State.RETRY), reference="R-1")

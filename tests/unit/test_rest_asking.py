@@ -100,6 +100,7 @@ def test_what_is_no_answer_to_the_question_is_never_taken_for_absent(
     [
         (answer(200, {"state": "done", "result": {"id": 9}}), Applied("9")),
         (answer(200, {"state": "done"}), Applied(None)),
+        (answer(200, {"state": "done", "result": {"id": "A\0"}}), Applied(None)),
         (answer(200, {"state": "running"}), Accepted()),
         (answer(202, {"state": "queued"}), Accepted()),
         (answer(200, {"state": "failed"}), Rejected("GET /deals: the job ended as failed")),
