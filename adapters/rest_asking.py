@@ -29,6 +29,8 @@ from outbox.model.outcome import (
 )
 
 _GONE = (404, 410)
+# A gateway says so of a target that it does not reach.
+_GATEWAY = (502, 504)
 
 
 def look_up_url(base_url: str, request: LookUpRequest, reference: str) -> str:
@@ -50,13 +52,13 @@ def job_url(base_url: str, job: str) -> str | None:
 def found(came: Answer | NoAnswer, call: Call, request: LookUpRequest, reference: str) -> Found:
     """Decide what an answer to a look-up means. "Absent" is said only by a target that has understood the question."""
     if isinstance(came, NoAnswer):
-        return Found(NotTold(_excused(classify_no_answer(came, call.label, call.secrets))), came.status)
+        return Found(NotTold(_why_untold(came, call)), came.status)
     if came.status in _GONE:
         # A list without the record would be an empty one.
         wrong_path = NotTold(Configuration(f"{call.label}: answered {came.status}, so there is no such list"))
         return Found(Absent() if request.records is None else wrong_path, came.status)
     if not came.is_success:
-        return Found(NotTold(_excused(classify(came, call))), came.status)
+        return Found(NotTold(_why_untold(came, call)), came.status)
     try:
         document = decode(came.body or b"")
     except ValueError:
@@ -82,20 +84,21 @@ def _judged(records: list[object], call: Call, request: LookUpRequest, reference
 
 def ended(came: Answer | NoAnswer, call: Call, request: JobRequest) -> Receipt:
     """Decide what an answer to a question about a job means."""
-    if isinstance(came, NoAnswer):
-        return Receipt(_untold(classify_no_answer(came, call.label, call.secrets)), came.status)
-    if not came.is_success:
-        return Receipt(_untold(classify(came, call)), came.status)
+    if isinstance(came, NoAnswer) or not came.is_success:
+        why = _why_untold(came, call)
+        # Nothing that is said of the question is said of the job.
+        useless = Unknown(why.reason, why.after_seconds, is_failure=True) if isinstance(why, Retry) else why
+        return Receipt(useless, came.status)
     try:
         document = decode(came.body or b"")
     except ValueError:
-        return Receipt(Unknown(f"{call.label}: the answer {came.status} is not JSON"), came.status)
+        return Receipt(Unknown(f"{call.label}: the answer {came.status} is not JSON", is_failure=True), came.status)
     return Receipt(_job_outcome(dig(document, request.status), document, call, request), came.status)
 
 
 def _job_outcome(status: object, document: object, call: Call, request: JobRequest) -> Outcome:
     if status is MISSING:
-        return Unknown(f"{call.label}: the answer has no {request.status}")
+        return Unknown(f"{call.label}: the answer has no {request.status}", is_failure=True)
     if status in request.applied:
         return Applied(None if request.external_id is None else _printable(dig(document, request.external_id)))
     if status in request.rejected:
@@ -109,16 +112,15 @@ def _printable(external_id: object) -> str | None:
     return external_id if isinstance(external_id, str) and external_id.isprintable() else None
 
 
-def _untold(outcome: Outcome) -> TargetDown | Throttled | CredentialsExpired | Configuration | Unknown:
-    """Return why a question about a job got no answer; nothing that is said of the question is said of the job."""
-    if isinstance(outcome, TargetDown | Throttled | CredentialsExpired | Configuration):
-        return outcome
-    return Unknown(str(getattr(outcome, "reason", "no usable answer")))
-
-
-def _excused(outcome: Outcome) -> TargetDown | Throttled | CredentialsExpired | Configuration | Retry:
-    """Return why a question got no answer; whatever it was, asking again later is safe."""
+def _why_untold(
+    came: Answer | NoAnswer, call: Call
+) -> TargetDown | Throttled | CredentialsExpired | Configuration | Retry:
+    """Return why a question got no answer. Asking again is always safe; but for an outage it counts as a failure."""
+    if isinstance(came, NoAnswer):
+        is_outage, outcome = True, classify_no_answer(came, call.label, call.secrets)
+    else:
+        is_outage, outcome = came.status in _GATEWAY, classify(came, call)
     if isinstance(outcome, TargetDown | Throttled | CredentialsExpired | Configuration | Retry):
         return outcome
-    reason = getattr(outcome, "reason", "no usable answer")
-    return Retry(str(reason))
+    reason = str(getattr(outcome, "reason", "no usable answer"))
+    return TargetDown(reason) if is_outage else Retry(reason)

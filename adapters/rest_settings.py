@@ -153,7 +153,7 @@ class RestSettings(BaseModel):
             case "look_up":
                 return LookupThenCreate()
             case "job" if keys is not None and operation.job is not None:
-                return AsyncJob(keys.window, keys.margin, operation.job.poll)
+                return AsyncJob(keys.window, keys.margin, operation.job.poll, operation.job.longest)
             case "none":
                 return NoRecovery()
             case _:

@@ -108,6 +108,7 @@ class JobRequest(BaseModel):
     """How a job that the target has accepted is asked about, at the address that it gave.
 
     ``status``: the field that says how it stands, and which of its values mean what; every other means "not over".
+    ``longest``: a job that is not over so long after its call is parked for a person.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -118,6 +119,7 @@ class JobRequest(BaseModel):
     retry: frozenset[str] = frozenset()
     external_id: DottedPath | None = None
     poll: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = 5.0
+    longest: Annotated[Seconds, Field(gt=0, allow_inf_nan=False)] = 86_400.0
 
 
 class ByReference(BaseModel):

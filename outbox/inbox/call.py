@@ -74,8 +74,9 @@ def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, 
             )
         case Ask(_, CallKind.POLL, job), Receipt(outcome):
             settlement = settle_poll(
-                outcome,
+                _excused(outcome) if due.is_probe and isinstance(outcome, Unknown) else outcome,
                 job=job,
+                sent_age_seconds=due.last_sent_age_seconds or 0.0,
                 recovery=recovery if isinstance(recovery, AsyncJob) else AsyncJob(0),
                 attempt=attempt,
                 failures=due.failures,
@@ -83,7 +84,9 @@ def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, 
                 jitter=jitter,
             )
         case Ask(), Found(told):
-            settlement = settle_look_up(told, attempt=attempt, policy=policy, jitter=jitter)
+            if due.is_probe and isinstance(told, NotTold) and isinstance(told.outcome, Retry):
+                told = NotTold(TargetDown(told.outcome.reason, told.outcome.after_seconds))
+            settlement = settle_look_up(told, attempt=attempt, failures=due.failures, policy=policy, jitter=jitter)
         case _:
             raise TypeError(f"{type(answer).__name__} is no answer to {type(call).__name__}")
     name = outcome_name(answer.outcome) if isinstance(answer, Receipt) else found_name(answer.answer)
@@ -104,7 +107,9 @@ def _excused(outcome: Outcome) -> Outcome:
 
 def _for_all(calls: Sequence[Call], reason: str) -> Sequence[Answer]:
     def answer(call: Call) -> Answer:
-        return Found(NotTold(Retry(reason))) if _is_look_up(call) else Receipt(Unknown(reason))
+        # A question may be asked again for as long as it likes, a request only as its strategy allows.
+        unknown = Unknown(reason, is_failure=isinstance(call, Ask))
+        return Found(NotTold(Retry(reason))) if _is_look_up(call) else Receipt(unknown)
 
     return [answer(call) for call in calls]
 

@@ -206,7 +206,12 @@ def _polite(after_seconds: float | None, pause_seconds: float, backoff: Backoff)
 
 
 def settle_look_up(
-    answer: Present | Absent | Ambiguous | NotTold, *, attempt: int, policy: RetryPolicy, jitter: float
+    answer: Present | Absent | Ambiguous | NotTold,
+    *,
+    attempt: int,
+    failures: int,
+    policy: RetryPolicy,
+    jitter: float,
 ) -> Settlement:
     """Decide what a look-up makes of a delivery in doubt. It was asked late enough for "absent" to be proof."""
     match answer:
@@ -221,13 +226,21 @@ def settle_look_up(
                 reason_class="in_doubt",
             )
         case NotTold(outcome):
-            return _later(outcome, attempt=attempt, policy=policy, jitter=jitter)
+            return _later(outcome, attempt=attempt, failures=failures, policy=policy, jitter=jitter)
         case _:
             assert_never(answer)
 
 
 def settle_poll(
-    outcome: Outcome, *, job: str, recovery: AsyncJob, attempt: int, failures: int, policy: RetryPolicy, jitter: float
+    outcome: Outcome,
+    *,
+    job: str,
+    sent_age_seconds: float,
+    recovery: AsyncJob,
+    attempt: int,
+    failures: int,
+    policy: RetryPolicy,
+    jitter: float,
 ) -> Settlement:
     """Decide what a question about a job makes of its delivery. Only what is said of the job ends the doubt."""
     match outcome:
@@ -238,9 +251,13 @@ def settle_poll(
             failed = _settle(outcome, attempt=attempt, failures=failures, policy=policy, jitter=jitter)
             return replace(failed, starts_anew=failed.state is State.RETRY)
         case Accepted(job_url):
-            return _running(job_url if job_url is not None else job, recovery)
+            running = _running(job_url if job_url is not None else job, recovery)
+            if sent_age_seconds < recovery.longest_seconds:
+                return running
+            reason = f"may be applied yet: the target's job is not over {sent_age_seconds:.0f} s after it was sent"
+            return replace(running, delay_seconds=None, reason=reason)
         case Throttled() | TargetDown() | CredentialsExpired() | Configuration() | Unknown():
-            return _later(outcome, attempt=attempt, policy=policy, jitter=jitter)
+            return _later(outcome, attempt=attempt, failures=failures, policy=policy, jitter=jitter)
         case _:
             assert_never(outcome)
 
@@ -255,9 +272,10 @@ def _running(job: str, recovery: AsyncJob) -> Settlement:
     )
 
 
-def _later(outcome: Outcome, *, attempt: int, policy: RetryPolicy, jitter: float) -> Settlement:
-    """The doubt stays, and asking again costs nothing of the message's budget."""
-    settlement = _settle(outcome, attempt=attempt, failures=0, policy=policy, jitter=jitter)
-    pause = policy.backoff.delay_seconds(attempt, jitter)
-    delay_seconds = settlement.delay_seconds if settlement.delay_seconds is not None else pause
-    return replace(settlement, state=State.IN_DOUBT, delay_seconds=delay_seconds, is_failure=False)
+def _later(outcome: Outcome, *, attempt: int, failures: int, policy: RetryPolicy, jitter: float) -> Settlement:
+    """The doubt stays. A target that answers, and not what it was asked, is not asked for ever."""
+    settlement = _settle(outcome, attempt=attempt, failures=failures, policy=policy, jitter=jitter)
+    if settlement.state is State.DEAD:
+        reason = f"may have been applied, and the tries are used up: {settlement.reason}"
+        return replace(settlement, state=State.IN_DOUBT, delay_seconds=None, reason=reason)
+    return replace(settlement, state=State.IN_DOUBT)

@@ -59,12 +59,14 @@ class LookupThenCreate:
 class AsyncJob:
     """The target takes the request as a job and tells where to ask; a repeated key is answered with the first job.
 
-    ``poll_seconds``: the pause between two questions.
+    ``poll_seconds``: the pause between two questions. ``longest_seconds``: a job that is not over so long after its
+    call is parked for a person.
     """
 
     window_seconds: float
     margin_seconds: float = 60.0
     poll_seconds: float = 5.0
+    longest_seconds: float = 86_400.0
 
     def is_open(self, sent_age_seconds: float) -> bool:
         """Say whether a request first sent this long ago may be sent again."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from outbox.inbox.call import result_of
 from outbox.inbox.decide import Ask, Send, decide, groups, idempotency_key
 from outbox.model.adapter import Capabilities, Delivery, Request
 from outbox.model.delivery import RetryPolicy, State, settle
@@ -16,12 +17,14 @@ from outbox.model.outcome import (
     AlreadyApplied,
     Configuration,
     Found,
+    NotTold,
     Outcome,
     Receipt,
     Rejected,
     Retry,
     TargetDown,
     Throttled,
+    Unknown,
 )
 from outbox.model.recovery import (
     Asking,
@@ -247,3 +250,19 @@ def test_requests_of_one_type_share_calls_up_to_the_limit_and_questions_are_aske
     calls = [call for call in (*sends, other, question, question) if not isinstance(call, Parking)]
     grouped = [[call.due.id for call in group] for group in groups(calls)]
     assert grouped == [[0, 1], [2], [3], [1], [1]]
+
+
+@pytest.mark.parametrize("is_probe", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        (CallKind.LOOK_UP, Found(NotTold(Retry("400")), 400)),
+        (CallKind.POLL, Receipt(Unknown("404", is_failure=True), 404)),
+    ],
+)
+def test_a_question_that_is_the_probe_costs_the_message_nothing(
+    kind: CallKind, answer: Found | Receipt, is_probe: bool
+) -> None:
+    ask = Ask(replace(sent(100), is_probe=is_probe), kind, "R-1", Capabilities())
+    result = result_of(ask, answer, attempt=2, policy=RetryPolicy(), jitter=1.0)
+    assert (result.settlement.state, result.settlement.is_failure) == (State.IN_DOUBT, not is_probe)

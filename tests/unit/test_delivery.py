@@ -193,6 +193,7 @@ def test_only_what_is_said_of_a_job_ends_its_doubt(
     settlement = settle_poll(
         outcome,
         job="/jobs/1",
+        sent_age_seconds=60.0,
         recovery=AsyncJob(3600, poll_seconds=7),
         attempt=4,
         failures=0,
@@ -208,7 +209,7 @@ def test_only_what_is_said_of_a_job_ends_its_doubt(
 
 def test_a_look_up_ends_the_doubt_when_the_target_can_tell() -> None:
     def judged(answer: Present | Absent | Ambiguous | NotTold) -> Settlement:
-        return settle_look_up(answer, attempt=4, policy=POLICY, jitter=1.0)
+        return settle_look_up(answer, attempt=4, failures=0, policy=POLICY, jitter=1.0)
 
     assert judged(Present("X")) == Settlement(State.APPLIED, external_id="X")
     assert judged(Absent()) == Settlement(State.READY, 0.0, starts_anew=True)
@@ -217,7 +218,45 @@ def test_a_look_up_ends_the_doubt_when_the_target_can_tell() -> None:
     assert "two of them" in (parked.reason or "")
     for outcome, delay_seconds in ((TargetDown("away"), 8.0), (Throttled("slow", 60.0), 60.0), (Retry("oops"), 1.0)):
         later = judged(NotTold(outcome))
-        assert (later.state, later.delay_seconds, later.is_failure) == (State.IN_DOUBT, delay_seconds, False)
+        assert (later.state, later.delay_seconds) == (State.IN_DOUBT, delay_seconds)
+        assert later.is_failure == isinstance(outcome, Retry)
+
+
+def test_a_question_that_is_never_answered_usefully_is_for_a_person_in_the_end() -> None:
+    last = POLICY.attempts - 1
+    found = settle_look_up(NotTold(Retry("400")), attempt=9, failures=last, policy=POLICY, jitter=1.0)
+    polled = settle_poll(
+        Unknown("404", is_failure=True),
+        job="/jobs/1",
+        sent_age_seconds=60.0,
+        recovery=AsyncJob(3600),
+        attempt=9,
+        failures=last,
+        policy=POLICY,
+        jitter=1.0,
+    )
+    for settlement in (found, polled):
+        assert (settlement.state, settlement.delay_seconds, settlement.is_failure) == (State.IN_DOUBT, None, True)
+        assert "the tries are used up: 4" in (settlement.reason or "")
+    away = settle_look_up(NotTold(TargetDown("away")), attempt=9, failures=last, policy=POLICY, jitter=1.0)
+    assert (away.delay_seconds is not None, away.is_failure) == (True, False), "an outage costs nothing"
+
+
+@pytest.mark.parametrize(("sent_age_seconds", "is_asked_again"), [(99.0, True), (100.0, False)])
+def test_a_job_that_is_never_over_is_for_a_person_in_the_end(sent_age_seconds: float, is_asked_again: bool) -> None:
+    settlement = settle_poll(
+        Accepted(),
+        job="/jobs/1",
+        sent_age_seconds=sent_age_seconds,
+        recovery=AsyncJob(3600, longest_seconds=100),
+        attempt=9,
+        failures=0,
+        policy=POLICY,
+        jitter=1.0,
+    )
+    assert (settlement.state, settlement.job) == (State.IN_DOUBT, "/jobs/1")
+    assert (settlement.delay_seconds is not None) == is_asked_again
+    assert ("not over 100 s" in (settlement.reason or "")) != is_asked_again
 
 
 def test_pauses_double_up_to_their_bound() -> None:

@@ -80,7 +80,9 @@ def test_a_target_that_can_tell_is_believed(request_: LookUpRequest, came: Answe
         (ONE, answer(503), TargetDown, "503"),
         (ONE, answer(400), Retry, "400"),
         (ONE, answer(302, None, location="http://evil/"), Configuration, "redirects"),
-        (ONE, NoAnswer(was_sent=True, reason="sent, and no answer"), Retry, "no answer"),
+        (ONE, answer(500), Retry, "500"),
+        (ONE, answer(502), TargetDown, "502"),
+        (ONE, NoAnswer(was_sent=True, reason="sent, and no answer"), TargetDown, "no answer"),
         (ONE, NoAnswer(was_sent=False, reason="refused"), TargetDown, "refused"),
         (ONE, NoAnswer(was_sent=False, reason="bad certificate", fault=Fault.CONFIGURATION), Configuration, "bad"),
     ],
@@ -105,7 +107,7 @@ def test_what_is_no_answer_to_the_question_is_never_taken_for_absent(
         (answer(202, {"state": "queued"}), Accepted()),
         (answer(200, {"state": "failed"}), Rejected("GET /deals: the job ended as failed")),
         (answer(200, {"state": "expired"}), Retry("GET /deals: the job ended as expired")),
-        (answer(200, {}), Unknown("GET /deals: the answer has no state")),
+        (answer(200, {}), Unknown("GET /deals: the answer has no state", is_failure=True)),
     ],
 )
 def test_a_job_ends_by_its_configured_words_only(came: Answer, expected: Outcome) -> None:
@@ -114,5 +116,11 @@ def test_a_job_ends_by_its_configured_words_only(came: Answer, expected: Outcome
 
 @pytest.mark.parametrize("came", [answer(404), answer(422), answer(500), Answer(200, {}, b"<html>")])
 def test_a_question_about_a_job_that_is_refused_says_nothing_of_the_job(came: Answer) -> None:
-    assert isinstance(ended(came, CALL, JOB).outcome, Retry | Unknown | Configuration)
-    assert not isinstance(ended(came, CALL, JOB).outcome, Rejected)
+    outcome = ended(came, CALL, JOB).outcome
+    assert isinstance(outcome, Unknown)
+    assert outcome.is_failure, "it is not asked for ever"
+
+
+@pytest.mark.parametrize("came", [answer(503), answer(504), NoAnswer(was_sent=True, reason="no answer")])
+def test_an_outage_while_a_job_is_asked_about_costs_nothing(came: Answer | NoAnswer) -> None:
+    assert isinstance(ended(came, CALL, JOB).outcome, TargetDown)

@@ -28,6 +28,7 @@ def test_a_question_that_got_no_answer_says_nothing_of_the_job(came: Answer | No
     settlement = settle_poll(
         ended(came, CALL, JOB).outcome,
         job="/jobs/1",
+        sent_age_seconds=60.0,
         recovery=AsyncJob(3600),
         attempt=2,
         failures=0,
