@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import asyncpg
+import pytest
+
 from outbox.model.delivery import Settlement, State
 from outbox.postgres.inbox_store import InboxStore
 from tests.kit.database import Database
@@ -33,3 +36,21 @@ async def test_a_result_from_before_is_not_taken_for_that_of_the_call_that_runs_
         assert await me.settle(ended(before, RETRY)) == set(), "it speaks of the first call"
         assert await me.states() == {"m1": "applying"}
         assert await me.settle(applied(now)) == {now.id}
+
+
+async def test_the_database_itself_refuses_a_second_call_of_a_key(database: Database) -> None:
+    """Whatever went wrong before: of two calls at once nobody could say which one took effect last."""
+    async with InboxStore(database.server).session(FLOW) as session:
+        await session.register(LANES)
+        me = Inbox(session, database)
+        await me.hold()
+        await me.accept(arrival(1), arrival(2), arrival(3, None), arrival(4, None))
+        await database.value(
+            "update inbox.delivery set state = 'ready', due_at = now() where message_id = 'm2' returning 1"
+        )
+        first, second, *keyless = sorted(await me.due(), key=lambda one: one.sequence)
+        assert len(await me.begin(first, *keyless)) == 3
+        with pytest.raises(asyncpg.UniqueViolationError, match="delivery_applying_key"):
+            await me.begin(second)
+        await me.settle(applied(first))
+        assert await me.begin(second) == {second.id: 1}
