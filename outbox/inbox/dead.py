@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from outbox.inbox.lanes import Ownership
-from outbox.model.dead_copies import CopiesRemoved, CopiesStay, Copy, Swept
+from outbox.model.dead_copies import CopiesRemoved, CopiesStay, Copy, Note, Swept
 from outbox.model.errors import Misconfigured
 from outbox.model.inbox import DeadLetter
 from outbox.model.lifecycle import DeadLetterPublished, Report
@@ -32,9 +32,9 @@ class _Session(Protocol):
 
     async def dead_letters(self, owner: str, wanted: int) -> list[DeadLetter]: ...
     async def dead_letters_published(self, letters: Sequence[DeadLetter]) -> None: ...
-    async def outdated_copies(self, owner: str, wanted: int) -> list[Copy]: ...
+    async def outdated_copies(self, owner: str, wanted: int) -> list[Note]: ...
     async def judge_copies(self, copies: Sequence[Copy]) -> list[bool]: ...
-    async def forget_copies(self, copies: Sequence[Copy]) -> None: ...
+    async def forget_copies(self, notes: Sequence[Note]) -> None: ...
 
 
 class _Store(Protocol):
@@ -119,6 +119,6 @@ class DeadLetterPublisher:
         seconds = time.monotonic() - began_at
         self._rests_until = time.monotonic() + _REST_TIMES * seconds
         if swept.is_complete:
-            # All that were read before the walk: they were found, or are somewhere else by now.
+            # All that were noted before the walk: they were found, or are somewhere else by now.
             await session.forget_copies(outdated)
         self._report(CopiesRemoved(self._flow, swept.removed, swept.left, seconds))

@@ -16,11 +16,20 @@ DEATH = "x-outbox-death"
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """What a message in a dead-letter queue says of itself; or the number of one that may be there."""
+    """What a message in a dead-letter queue says of itself."""
 
     delivery_id: int
     death: int
-    message_id: str = ""
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """That a copy may have to leave the queue. ``noted``: another number whenever that is noted again."""
+
+    delivery_id: int
+    death: int
+    noted: int
 
 
 def copy_of(message_id: str | None, headers: Mapping[str, object], flow: str) -> Copy | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from outbox.model.dead_copies import Copy
+from outbox.model.dead_copies import Copy, Note
 from outbox.model.inbox import DeadLetter
 from outbox.postgres.connection import Connection
 from outbox.postgres.errors import postgres_errors
@@ -54,13 +54,13 @@ class DeadCopySession:
                 [letter.deaths for letter in letters],
             )
 
-    async def outdated_copies(self, owner: str, wanted: int) -> list[Copy]:
+    async def outdated_copies(self, owner: str, wanted: int) -> list[Note]:
         """Read which copies may have to leave the dead-letter queue; empty for all processes but one."""
         with postgres_errors(self._server):
             rows = await self._connection.fetch(
                 "select * from inbox.outdated_copies($1, $2, $3)", self._flow, owner, wanted
             )
-        return [Copy(row["delivery_id"], row["death"]) for row in rows]
+        return [Note(row["delivery_id"], row["death"], row["noted"]) for row in rows]
 
     async def judge_copies(self, copies: Sequence[Copy]) -> list[bool]:
         """Say of each copy whether it is outdated."""
@@ -74,11 +74,12 @@ class DeadCopySession:
             )
         return [row["is_outdated"] for row in rows]
 
-    async def forget_copies(self, copies: Sequence[Copy]) -> None:
-        """Note that these are not in the dead-letter queue any more."""
+    async def forget_copies(self, notes: Sequence[Note]) -> None:
+        """Forget that these may be in the dead-letter queue, unless it was noted again since they were read."""
         with postgres_errors(self._server):
             await self._connection.execute(
-                "select inbox.forget_copies($1, $2::integer[])",
-                [copy.delivery_id for copy in copies],
-                [copy.death for copy in copies],
+                "select inbox.forget_copies($1, $2::integer[], $3)",
+                [note.delivery_id for note in notes],
+                [note.death for note in notes],
+                [note.noted for note in notes],
             )

@@ -17,7 +17,7 @@ begin
       from unnest(ids, numbers) p(id, death)
       join inbox.delivery d on d.id = p.id
      where d.state <> 'dead' or d.deaths <> p.death
-    on conflict do nothing;
+    on conflict (delivery_id, death) do update set noted = default;
 end
 $$;
 comment on function inbox.dead_letters_published is

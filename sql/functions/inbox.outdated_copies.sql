@@ -1,10 +1,10 @@
 create or replace function inbox.outdated_copies(wanted_flow text, me text, wanted integer)
-returns table (delivery_id bigint, death integer)
+returns table (delivery_id bigint, death integer, noted bigint)
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select o.delivery_id, o.death
+    select o.delivery_id, o.death, o.noted
       from inbox.lane l
       join inbox.outdated_copy o on o.flow = l.flow
      where l.flow = wanted_flow and l.lane = 0 and l.owner = me and l.leased_until > clock_timestamp()
