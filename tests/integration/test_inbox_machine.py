@@ -1,8 +1,9 @@
 """Whatever order things happen in: one effect for each event, in sequence for its key, or one parked delivery.
 
 Hypothesis walks at random over the real SQL functions and the real decisions: two replicas that stand still or die
-between any two steps, messages that come in any order and more than once, time that passes, and a target that
-loses requests, loses answers, fails, and does late what it was asked for. `make soak` walks for longer.
+between any two steps, messages that come in any order and more than once, people who decide and who move copies of dead
+letters, time that passes, and a target that loses requests, loses answers, fails, and does late what it was asked
+for. `make soak` walks for longer.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from outbox.model.delivery import OrderPolicy
 from outbox.model.flow_policy import FlowPolicy
 from outbox.postgres.connection import Connection, connect
+from outbox.postgres.dead_letters import DeadLetterSession
 from outbox.postgres.inbox_store import InboxSession
 from tests.kit.database import fresh_database
 from tests.kit.model_adapter import ModelAdapter
@@ -30,15 +32,18 @@ from tests.kit.model_moves import (
     MOVES,
     STEPS,
     ComesAgain,
+    CopiesMovedBack,
     End,
     GoesOn,
     LanesReleased,
     MappingChanges,
     Move,
+    PersonDecides,
     TargetGoesOn,
     TimePasses,
     Works,
 )
+from tests.kit.model_person import Person
 from tests.kit.model_replica import CIRCUIT, LEASE_SECONDS, Replica, Site
 from tests.kit.model_target import ModelTarget, Nature, Style, Trouble
 from tests.kit.model_wire import Wire
@@ -47,9 +52,10 @@ from tests.kit.shared_servers import Addresses
 _LANES = 2
 _FEW = 8
 _LOOK = """
-    select message_id, sequence, key, state, due_at is not null as is_due, is_passed, reason, reason_class,
-           failures, attempt
-      from inbox.delivery where flow = $1
+    select id, message_id, sequence, key, state, due_at is not null as is_due, is_passed, reason, reason_class,
+           failures, attempt, deaths,
+           exists (select from inbox.resolution r where r.delivery_id = d.id and r.to_state = d.state) as is_resolved
+      from inbox.delivery d where flow = $1 order by id
 """
 _PASS = """
     update inbox.delivery set due_at = due_at - {time}, began_at = began_at - {time},
@@ -92,9 +98,12 @@ class InboxMachine(RuleBasedStateMachine):
         policy = FlowPolicy(self.order, CIRCUIT)
         sessions = [InboxSession(one, "the server", self.site.flow, policy) for one in world.connections]
         self.acceptor = sessions[0]
+        self.person = Person(DeadLetterSession(world.connections[0], "the server"), self.site.flow, self.site.target)
         self.replicas = [Replica(f"r{number}", session, self.site) for number, session in enumerate(sessions[1:])]
         world.run(self.acceptor.register(_LANES))
-        world.run(self.acceptor.accept(self.wire.next([("k1", Nature.FINE)] * 2, held_back=None)))
+        # One is behind a dead one of its key from the beginning; few walks would come to that by themselves.
+        events = [("k1", Nature.FINE), ("k1", Nature.FINE), ("k2", Nature.FINE), ("k2", Nature.UNMAPPABLE)]
+        world.run(self.acceptor.accept(self.wire.next(events, held_back=2)))
 
     @rule(move=MOVES)
     def something_happens(self, move: Move) -> None:
@@ -116,6 +125,11 @@ class InboxMachine(RuleBasedStateMachine):
                 self.site.target.go_on()
             case LanesReleased(which):
                 self.world.run(self.replicas[which].release())
+            case PersonDecides(action, numbers):
+                self.world.run(self.person.decide(action, self._rows(), numbers))
+            case CopiesMovedBack(numbers):
+                copies = self.person.moved_back(self._rows(), numbers, self.wire)
+                self.world.run(self.acceptor.accept(copies))
 
     @invariant()
     def every_delivery_is_as_the_target_says(self) -> None:

@@ -83,7 +83,9 @@ def _fate(row: Row, rows: Sequence[Row], target: ModelTarget, wire: Wire, order:
     match row["state"]:
         case "applied":
             return
-        case "skipped" if order.on_stale == "skip":
+        case "skipped" if row["is_resolved"]:
+            return
+        case "skipped" if order.on_stale == "skip" and _was_overtaken(row, rows):
             return
         case "dead" if row["reason_class"] == "stale" and order.on_stale == "park":
             return
@@ -96,6 +98,11 @@ def _fate(row: Row, rows: Sequence[Row], target: ModelTarget, wire: Wire, order:
         case "blocked" if any(r["key"] == row["key"] and r["state"] in _PARKED and not r["is_passed"] for r in rows):
             return
     yield f"{message_id} ({nature}) ends as {row['state']}: {row['reason']}"
+
+
+def _was_overtaken(row: Row, rows: Sequence[Row]) -> bool:
+    """Say whether a later one of its key was ever taken up."""
+    return any(one["key"] == row["key"] and one["sequence"] > row["sequence"] and one["attempt"] for one in rows)
 
 
 def _may_park(row: Row, style: Style, nature: Nature) -> bool:

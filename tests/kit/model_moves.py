@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from hypothesis import strategies as st
 
+from outbox.model.dead_letters import Action
 from tests.kit.model_adapter import LAST_EDITION, SETTLE_SECONDS
 from tests.kit.model_replica import LEASE_SECONDS
 from tests.kit.model_target import WINDOW_SECONDS, Nature, Trouble
@@ -81,9 +82,38 @@ class LanesReleased:
     which: int
 
 
-Move = Works | GoesOn | TimePasses | ComesAgain | MappingChanges | TargetGoesOn | LanesReleased
+@dataclass(frozen=True)
+class PersonDecides:
+    """About some of what waits for a person. ``numbers``: which of it."""
+
+    action: Action
+    numbers: list[int]
+
+
+@dataclass(frozen=True)
+class CopiesMovedBack:
+    """Copies of dead letters come to the flow's queue. ``numbers``: which of them."""
+
+    numbers: list[int]
+
+
+Move = (
+    Works
+    | GoesOn
+    | TimePasses
+    | ComesAgain
+    | MappingChanges
+    | TargetGoesOn
+    | LanesReleased
+    | PersonDecides
+    | CopiesMovedBack
+)
 
 _replicas = st.integers(0, 1)
+_numbers = st.lists(st.integers(0, 99), min_size=1, max_size=3)
+_actions = st.sampled_from(
+    [Action.RETRY, Action.RETRY, Action.SKIP, Action.DISCARD, Action.HAPPENED, Action.NOT_HAPPENED]
+)
 _times = st.sampled_from([LEASE_SECONDS + 1, SETTLE_SECONDS + 1, WINDOW_SECONDS - 99, WINDOW_SECONDS + 1])
 _troubles = st.sampled_from([Trouble.NO_TROUBLE] * 4 + list(Trouble))
 _natures = st.sampled_from([Nature.FINE] * 8 + list(Nature))
@@ -100,9 +130,11 @@ _works = st.builds(
 _others = (
     st.builds(GoesOn, _replicas, _troubles),
     st.builds(TimePasses, _times),
-    st.builds(ComesAgain, st.lists(st.integers(0, 99), min_size=1, max_size=3)),
+    st.builds(ComesAgain, _numbers),
     st.builds(MappingChanges, st.integers(0, LAST_EDITION)),
     st.builds(TargetGoesOn),
     st.builds(LanesReleased, _replicas),
+    st.builds(PersonDecides, _actions, _numbers),
+    st.builds(CopiesMovedBack, _numbers),
 )
 MOVES: st.SearchStrategy[Move] = st.sampled_from([_works] * len(_others) + list(_others)).flatmap(lambda moves: moves)

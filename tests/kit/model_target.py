@@ -172,6 +172,8 @@ class ModelTarget:
 
     def look_up(self, reference: str, trouble: Trouble) -> Found:
         """Answer whether there is a record of this name."""
+        if trouble is Trouble.FAILED:
+            return Found(NotTold(Retry("failed")))
         if trouble is not Trouble.NO_TROUBLE:
             return Found(NotTold(TargetDown("out of service")))
         found = [effect for effect in self.effects if effect.message_id == reference]
