@@ -34,9 +34,10 @@ Apply events again that a flow has applied, or with --missing those that it neve
 outbox.event, as long as it keeps them, and only this flow gets them; the broker is not involved.
 
 Each of them takes effect again: with idempotency keys of its own, an operation that creates will create once more. In
-order for their key; events that are on their way, parked or dead are left alone, and so is what was skipped or noted
-as applied by hand, unless that is asked for. What was edited is applied as it was edited. Without --yes it shows what
-would happen. Killed anywhere, "outbox replay resume" goes on.
+order for their key, and followed by what came for it meanwhile; events that are on their way, parked or dead are left
+alone. So is, unless that is asked for, what was skipped or noted as applied by hand, and what would put its key back to
+an older state. What was edited is applied as it was edited. Without --yes it shows what would happen. Killed anywhere,
+"outbox replay resume" goes on.
 
 Examples: outbox replay --flow orders-to-crm --since 2026-11-01T00:00Z --why "CRM lost its November" ·
 outbox replay --flow orders-to-crm --key C-1001 --why "wrong mapping" --yes · outbox replay list
@@ -93,6 +94,7 @@ def _replay(  # noqa: PLR0917 - one for each option
     with_happened: Annotated[
         bool, typer.Option("--happened", help="Also what a person has noted as applied (dead resolve --happened).")
     ] = False,
+    even_stale: Annotated[bool, typer.Option("--stale", help="Also what puts its key back to an older state.")] = False,
     rate_per_s: RateOption = None,
     why: WhyOption = None,
     who: AsOption = None,
@@ -115,7 +117,8 @@ def _replay(  # noqa: PLR0917 - one for each option
         asked = type_patterns([event_type])
         # What it had, it had, whatever it takes today; what it never had may be no event of it.
         patterns = both(patterns, asked) if missing else asked
-    selection = Selection(flow, patterns, key, since, until, missing, with_skipped, with_happened)
+    on_stale = "apply" if even_stale else settings.flows[flow].on_stale
+    selection = Selection(flow, patterns, key, since, until, missing, with_skipped, with_happened, on_stale)
     server = _server(settings)
     if not is_confirmed:
         look(server, selection, settings.remembered_seconds(), as_json=as_json)

@@ -27,6 +27,7 @@ _LEFT_OUT = {
     "skipped": "skipped by a person; --skipped takes them too",
     "discarded": "discarded by a person; --skipped takes them too",
     "stale": "skipped because a later event of their key was there before; --skipped takes them too",
+    "overtaken": "of whose keys a later event took effect that is not asked for: --stale takes them too",
     "happened": "noted as applied by a person; --happened takes them too",
 }
 

@@ -14,7 +14,8 @@ class Selection:
 
     ``patterns``: see `type_patterns`. ``since`` up to before ``until``: when they were written. ``missing_only``:
     those that the flow never had, instead of those that it has finished. ``with_skipped``, ``with_happened``: also
-    what was skipped or discarded, and what a person has noted as applied.
+    what was skipped or discarded, and what a person has noted as applied. ``on_stale``: the flow's, see
+    `OrderPolicy`.
     """
 
     flow: str
@@ -25,6 +26,7 @@ class Selection:
     missing_only: bool = False
     with_skipped: bool = False
     with_happened: bool = False
+    on_stale: str = "park"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from outbox.model.replay import Horizon, ReplayDecision, ReplayEntry, ReplayProg
 from outbox.postgres.connection import Connection, PostgresServer, connect
 from outbox.postgres.errors import postgres_errors
 
-# Events that one statement looks at: enough to be cheap for each, few enough to be nobody's long transaction.
-_LOOKED_AT = 5_000
+# Events that one statement looks at: enough to be cheap for each, few enough that calls hardly wait for it.
+_LOOKED_AT = 1_000
 _CANDIDATES = """
 select type, left_out, count(id) as events, count(id) filter (where is_edited) as edited, max(looked_up_to) as upto,
        max(looked_at) as looked_at
-  from inbox.replayable($1, $2, $3, $4, $5, $6, $7, $8, $9, 9223372036854775807, $10)
+  from inbox.replayable($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 9223372036854775807, $11)
  group by type, left_out
 """
 
@@ -80,7 +80,7 @@ class ReplaySession:
         """
         with postgres_errors(self._server):
             number: int = await self._connection.fetchval(
-                "select inbox.begin_replay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                "select inbox.begin_replay($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
                 *_arguments(selection),
                 rate_per_s,
                 who,
@@ -159,6 +159,7 @@ def _arguments(selection: Selection) -> tuple[object, ...]:
         selection.missing_only,
         selection.with_skipped,
         selection.with_happened,
+        selection.on_stale,
     )
 
 

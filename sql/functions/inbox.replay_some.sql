@@ -9,6 +9,7 @@ declare
     replay  inbox.replay;
     room    integer;
     found   record;
+    newest  bigint;
 begin
     select r.* into replay from inbox.replay r where r.id = wanted for update;
     if replay.id is null then
@@ -22,12 +23,15 @@ begin
     end if;
     if replay.state = 'running' and not is_waiting then
         most_replayed := least(most_replayed, room);
+        -- Until commit nothing of the flow is accepted or begun: an event is either seen here, or comes behind what is
+        -- put in front of it.
+        perform from inbox.lane l where l.flow = replay.flow order by l.lane for update;
         with matched as (
             select m.*, m.id is not null and m.left_out is null as is_taken,
                    count(*) filter (where m.id is not null and m.left_out is null) over (order by m.id) as rank
               from inbox.replayable(replay.flow, replay.patterns, replay.key, replay.since, replay.until,
-                                    replay.missing_only, replay.with_skipped, replay.with_happened,
-                                    replay.position, replay.upto, most) m
+                                    replay.missing_only, replay.with_skipped, replay.with_happened, replay.on_stale,
+                                    replay.position, replay.upto, most, wanted, replay.planned_upto) m
         ), taken as (
             select * from matched m where m.is_taken and m.rank <= most_replayed
         )
@@ -42,9 +46,7 @@ begin
                (select max(m.looked_at) from matched m) as looked_at
           into found
           from taken t;
-        if found.looked_up_to is null then
-            update inbox.replay r set state = 'done', ended_at = clock_timestamp() where r.id = wanted;
-        else
+        if found.looked_up_to is not null then
             if found.ids is not null then
                 perform inbox.accept(
                     replay.flow, found.message_ids, found.ids, found.types, found.versions, found.keys,
@@ -52,7 +54,7 @@ begin
                     array_fill(null::bytea, array[cardinality(found.ids)]),
                     array_fill(null::text, array[cardinality(found.ids)]),
                     array_fill(null::text, array[cardinality(found.ids)]),
-                    found.claims, false, 'apply',
+                    found.claims, false, case when replay.missing_only then replay.on_stale else 'apply' end,
                     case when replay.missing_only then 0 else wanted end);
             end if;
             if found.edited_ids is not null then
@@ -76,18 +78,28 @@ begin
             end if;
             update inbox.replay r
                set position = coalesce(found.cut_at, found.looked_up_to),
-                   -- At the end it must not wait for room that it does not need.
-                   state = case when coalesce(found.cut_at, found.looked_up_to) >= r.upto then 'done' else r.state end,
-                   ended_at = case when coalesce(found.cut_at, found.looked_up_to) >= r.upto then clock_timestamp() end,
                    looked_at = r.looked_at + case when found.cut_at is null then found.looked_at else 0 end,
                    replayed = r.replayed + coalesce(cardinality(found.ids), 0)
-             where r.id = wanted;
+             where r.id = wanted
+            returning r.* into replay;
+        end if;
+        if found.looked_up_to is null or replay.position >= replay.upto then
+            -- What came meanwhile, and was taken up before an earlier event of its key was put in front of it, has to
+            -- follow that. A round that has put in nothing has left nothing to follow.
+            select max(e.id) into newest from outbox.event e;
+            if newest > replay.upto and replay.replayed > replay.replayed_before and replay.until is null
+               and not replay.missing_only and replay.on_stale <> 'apply' then
+                update inbox.replay r set upto = newest, replayed_before = r.replayed where r.id = wanted;
+            else
+                -- At once: the end must not wait for room that it does not need.
+                update inbox.replay r set state = 'done', ended_at = clock_timestamp() where r.id = wanted;
+            end if;
         end if;
     end if;
     return query select r.state, r.looked_at, r.replayed, is_waiting from inbox.replay r where r.id = wanted;
 end
 $$;
 comment on function inbox.replay_some is
-    'Goes on with a replay: looks at no more than "most" events, puts no more than "most_replayed" of them into the inbox, and moves its position, all in one transaction. While "most_waiting" deliveries of the flow wait for a call it only says so, because its intake must not stop for a replay. What was edited is applied as it was edited, and its audit row says so. Returns how far it is. Killed anywhere, it has happened as a whole or not at all.';
+    'Goes on with a replay: looks at no more than "most" events, puts no more than "most_replayed" of them into the inbox, and moves its position, all in one transaction. While "most_waiting" deliveries of the flow wait for a call it only says so, because its intake must not stop for a replay. At the end of its range it goes on with what has come meanwhile and must follow what it has put in. What was edited is applied as it was edited, and its audit row says so. Returns how far it is. Killed anywhere, it has happened as a whole or not at all.';
 revoke all on function inbox.replay_some from public;
 grant execute on function inbox.replay_some to outbox_adapter;

@@ -7,9 +7,12 @@ create or replace function inbox.replayable(
     missing_only  boolean,
     with_skipped  boolean,
     with_happened boolean,
+    on_stale      text,
     after         bigint,
     upto          bigint,
-    most          integer
+    most          integer,
+    running       integer default null,
+    planned_upto  bigint default null
 )
 returns table (
     id bigint, event_id uuid, type text, version integer, key text, created_at timestamptz, former_id bigint,
@@ -35,11 +38,24 @@ begin
         select f.id, f.event_id, f.type, f.version, f.key, f.created_at, f.former_id, f.is_edited,
                case when f.state = 'skipped' and not with_skipped
                     then case when f.is_skipped then 'skipped' when f.is_discarded then 'discarded' else 'stale' end
-                    when f.is_happened and not with_happened then 'happened' end,
+                    when f.is_happened and not with_happened then 'happened'
+                    when f.is_overtaken then 'overtaken' end,
                looked_up_to, looked_at
           from (select 1) always
           left join lateral (
-               select e.*, d.id as former_id, d.state, r.*
+               select e.*, d.id as former_id, d.state, r.*,
+                      -- The key would end with an older state than it has: the newest that took effect is not taken.
+                      newest.id is not null and not (
+                          '.' || newest.type ~ any (patterns)
+                          and exists (select from outbox.event l
+                                       where l.id = newest.sequence
+                                         and (since is null or l.created_at >= since)
+                                         and (until is null or l.created_at < until))
+                          and (newest.state = 'applied' or with_skipped)
+                          and (with_happened
+                               or not exists (select from inbox.resolution n
+                                               where n.delivery_id = newest.id and n.action = 'happened'))
+                      ) as is_overtaken
                  from outbox.event e
                  left join lateral (
                       select x.id, x.state from inbox.delivery x
@@ -54,7 +70,18 @@ begin
                              coalesce(bool_or(r.action = 'happened'), false) as is_happened
                         from inbox.resolution r where r.delivery_id = d.id
                       ) r
+                 left join lateral (
+                      select x.id, x.sequence, x.type, x.state from inbox.delivery x
+                       where x.flow = wanted_flow and x.key = e.key and x.state in ('applied', 'skipped')
+                         and x.sequence > e.id and (x.state = 'applied' or x.first_sent_at is not null)
+                         and on_stale <> 'apply' and not missing_only
+                       order by x.sequence desc limit 1
+                      ) newest on true
                 where e.id > after and e.id <= looked_up_to
+                  and (planned_upto is null or e.id <= planned_upto
+                       or exists (select from inbox.delivery g
+                                   where g.flow = wanted_flow and g.key = e.key and g.generation = running
+                                     and g.sequence < e.id and g.id > d.id))
                   and (wanted_key is null or e.key = wanted_key)
                   and (since is null or e.created_at >= since)
                   and (until is null or e.created_at < until)
@@ -75,6 +102,6 @@ begin
 end
 $$;
 comment on function inbox.replayable is
-    'The events with ids above "after" that a replay would take, looking at no more than "most" rows: those that the flow has finished, or with "missing_only" those that it never had. What is still on its way, or dead, is left alone. "left_out": it is not taken, because its newest delivery was skipped (by a person: skipped, discarded; by on_stale: stale) or noted as applied by a person (happened), and that was not asked for. "is_edited": its newest delivery, "former_id", has an edited body. Always says up to which id it has looked (also when nothing matched: one row without an id); no row at all: the end. Reads the primary key, and no payload.';
+    'The events with ids above "after" that a replay would take, looking at no more than "most" rows: those that the flow has finished, or with "missing_only" those that it never had. What is still on its way, or dead, is left alone. "left_out": it is not taken, because its newest delivery was skipped (by a person: skipped, discarded; by on_stale: stale) or noted as applied by a person (happened), and that was not asked for; or because the newest event of its key that took effect would not be taken after it (overtaken), unless "on_stale" is apply. Behind "planned_upto" only what was taken up before an earlier event of its key that the replay "running" has put into the inbox: it is applied again after that. "is_edited": its newest delivery, "former_id", has an edited body. Always says up to which id it has looked (also when nothing matched: one row without an id); no row at all: the end. Reads the primary key, and no payload.';
 revoke all on function inbox.replayable from public;
 grant execute on function inbox.replayable to outbox_adapter;

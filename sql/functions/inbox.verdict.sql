@@ -17,7 +17,7 @@ begin
             when d.reason_class = 'payload_gone' and not has_body
                  and not exists (select from inbox.message m where m.delivery_id = d.id and m.edited_body is not null)
                 then 'no_payload'
-            when not even_stale and inbox.is_overtaken(d.flow, d.key, d.sequence, d.generation) then 'stale'
+            when not even_stale and inbox.is_overtaken(d.flow, d.key, d.sequence, d.generation, d.id) then 'stale'
             when not even_unanswered and inbox.is_unanswered(d) then 'unanswered'
             else 'done' end
         when wanted_action = 'discard' then case

@@ -76,7 +76,7 @@ async def test_only_the_types_keys_and_times_that_are_asked_for_are_replayed(
     now = datetime.now(UTC)
     for selection, by_type in (
         (replace(EVERYTHING, key="a"), {"order.confirmed": 2, "order.cancelled": 4}),
-        (replace(EVERYTHING, patterns=type_patterns(["*.confirmed"])), {"order.confirmed": 5}),
+        (replace(EVERYTHING, patterns=type_patterns(["*.confirmed"]), on_stale="apply"), {"order.confirmed": 5}),
         (replace(EVERYTHING, patterns=type_patterns(["order"])), {}),
         (replace(EVERYTHING, since=now - hour, until=now + hour, key="b"), {"order.confirmed": 3}),
         (replace(EVERYTHING, since=now + hour), {}),
@@ -152,7 +152,7 @@ async def test_one_step_looks_at_no_more_than_it_may(inbox: Inbox) -> None:
     row = (
         await inbox.database.rows(
             "select count(*) as found, max(looked_up_to) as upto"
-            " from inbox.replayable($1, array['.*'], null, null, null, false, false, false, 0, 1000, 2)",
+            " from inbox.replayable($1, array['.*'], null, null, null, false, false, false, 'park', 0, 1000, 2)",
             FLOW,
         )
     )[0]

@@ -18,7 +18,7 @@ from tests.kit.verbs import Verbs
 from tests.kit.waiting import until
 
 _LONG_AGO = "2020-01-01T00:00Z"
-_BEGIN = "select inbox.begin_replay($1, $2, null, null, null, false, false, false, null, 'ann', 'lost')"
+_BEGIN = "select inbox.begin_replay($1, $2, null, null, null, false, false, false, 'park', null, 'ann', 'lost')"
 _START = ("replay", "--flow", FLOW, "--why", "the CRM lost them", "--yes")
 
 
