@@ -90,7 +90,7 @@ class RestAdapter:
             return Found(NotTold(Configuration(f"{event_type}: this operation has no look_up")))
         came = await self._ask(look_up_url(self._base_url, request, reference))
         call = self._question(f"GET {request.path[:_MAX_PATH_CHARACTERS]}", reference)
-        return found(came, call, request, reference)
+        return found(came, replace(call, rules=self._settings.rules), request, reference)
 
     async def poll(self, event_type: str, job: str) -> Receipt:
         """Ask for a job as the operation's ``job`` says."""

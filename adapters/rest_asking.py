@@ -8,6 +8,7 @@ from adapters import path_template
 from adapters.answers import Answer, NoAnswer, classify_no_answer
 from adapters.json_text import MISSING, decode, dig
 from adapters.rest_classify import Call, classify
+from adapters.rest_rules import StatusWord, verdict
 from adapters.rest_shapes import REFERENCE, JobRequest, LookUpRequest
 from outbox.model.outcome import (
     Absent,
@@ -31,6 +32,9 @@ from outbox.model.outcome import (
 _GONE = (404, 410)
 # A gateway says so of a target that it does not reach.
 _GATEWAY = (502, 504)
+_GOES_WELL: frozenset[StatusWord] = frozenset({"applied", "already_applied"})
+# What rules may say of "there is no such record".
+_SAYS_NOTHING_OF_IT: frozenset[StatusWord] = _GOES_WELL | {"rejected", "stale_conflict"}
 
 
 def look_up_url(base_url: str, request: LookUpRequest, reference: str) -> str:
@@ -50,36 +54,68 @@ def job_url(base_url: str, job: str) -> str | None:
 
 
 def found(came: Answer | NoAnswer, call: Call, request: LookUpRequest, reference: str) -> Found:
-    """Decide what an answer to a look-up means. "Absent" is said only by a target that has understood the question."""
+    """Decide what an answer to a look-up means. Only a target that has understood the question is believed."""
     if isinstance(came, NoAnswer):
         return Found(NotTold(_why_untold(came, call)), came.status)
-    if came.status in _GONE:
-        # A list without the record would be an empty one.
-        wrong_path = NotTold(Configuration(f"{call.label}: answered {came.status}, so there is no such list"))
-        return Found(Absent() if request.records is None else wrong_path, came.status)
+    return Found(_told(came, call, request, reference), came.status)
+
+
+def _told(came: Answer, call: Call, request: LookUpRequest, reference: str) -> Present | Absent | Ambiguous | NotTold:
+    if any(condition.fits(came) for condition in request.absent) and (came.body == b"" or _is_json(came)):
+        return Absent()
+    said = verdict(came, call.rules)
+    is_gone = came.status in _GONE
+    # That there is no such record is an error for many a target, and no other than its rules are about.
+    if said is not None and said.outcome not in (_SAYS_NOTHING_OF_IT if is_gone else _GOES_WELL):
+        return NotTold(_why_untold(came, call))
+    if is_gone:
+        return _gone(came, call, request)
     if not came.is_success:
-        return Found(NotTold(_why_untold(came, call)), came.status)
-    try:
-        document = decode(came.body or b"")
-    except ValueError:
-        return Found(NotTold(Retry(f"{call.label}: the answer {came.status} is not JSON")), came.status)
-    records = [document] if request.records is None else dig(document, request.records)
+        return NotTold(_why_untold(came, call))
+    if came.document is MISSING:
+        return NotTold(Retry(f"{call.label}: the answer {came.status} is not JSON"))
+    records = [came.document] if request.records is None else dig(came.document, request.records)
     if not isinstance(records, list):
-        return Found(NotTold(Configuration(f"{call.label}: the answer has no list at {request.records}")), came.status)
-    return Found(_judged(records, call, request, reference), came.status)
+        return NotTold(Configuration(f"{call.label}: the answer has no list at {request.records}"))
+    return _judged(records, call, request, reference)
 
 
-def _judged(records: list[object], call: Call, request: LookUpRequest, reference: str) -> Present | Absent | Ambiguous:
+def _gone(came: Answer, call: Call, request: LookUpRequest) -> Absent | NotTold:
+    reason = f"{call.label}: answered {came.status}"
+    if request.records is not None:
+        # A list without the record would be an empty one.
+        return NotTold(Configuration(f"{reason}, so there is no such list"))
+    if request.absent:
+        return NotTold(Retry(f"{reason}, which is none of look_up.absent"))
+    if _is_json(came):
+        return Absent()
+    # Whatever stands before the target answers so for every path while the target is away.
+    return NotTold(Retry(f"{reason} without JSON; if the target itself says so, tell it in look_up.absent"))
+
+
+def _judged(
+    records: list[object], call: Call, request: LookUpRequest, reference: str
+) -> Present | Absent | Ambiguous | NotTold:
     if not records:
         return Absent()
     if len(records) > 1:
         return Ambiguous(f"{call.label}: {len(records)} records bear this reference")
+    demanded = () if request.records is not None else (request.external_id, *request.same)
+    lacking = [path for path in demanded if path is not None and dig(records[0], path) in (MISSING, None)]
+    if lacking or not isinstance(records[0], dict):
+        return NotTold(Retry(f"{call.label}: the answer is no record: it has no {', '.join(lacking) or 'fields'}"))
     for path, wanted in request.same.items():
         if dig(records[0], path) != wanted.replace(REFERENCE, reference):
             return Ambiguous(f"{call.label}: the record under this reference has another {path}")
     if request.external_id is None:
         return Present()
     return Present(_printable(dig(records[0], request.external_id)))
+
+
+def _is_json(answer: Answer) -> bool:
+    """Say whether this is no page: text that happens to be JSON, such as a number, must be called so."""
+    document = answer.document
+    return isinstance(document, dict | list) or (document is not MISSING and answer.content_type.endswith("json"))
 
 
 def ended(came: Answer | NoAnswer, call: Call, request: JobRequest) -> Receipt:
@@ -122,5 +158,7 @@ def _why_untold(
         is_outage, outcome = came.status in _GATEWAY, classify(came, call)
     if isinstance(outcome, TargetDown | Throttled | CredentialsExpired | Configuration | Retry):
         return outcome
+    if isinstance(outcome, Unknown) and outcome.needs_a_person:
+        return Configuration(outcome.reason)
     reason = str(getattr(outcome, "reason", "no usable answer"))
     return TargetDown(reason) if is_outage else Retry(reason)

@@ -51,14 +51,12 @@ def _check_pattern(pattern: str) -> str:
     return pattern
 
 
-class Rule(BaseModel):
-    """When an answer means what.
+class Condition(BaseModel):
+    """What an answer must say.
 
     It fits when its ``status`` does, if it has one, and the value at its ``path``, if it has one: ``equals`` and
     ``contains`` compare text (numbers as they are written), ``matches`` searches for a pattern, ``present`` asks
-    whether there is anything but null, false and nothing. ``*`` in a path stands for any entry of a list. ``after``:
-    where the answer says how many seconds to wait, ``message``: where it says why. ``scope`` and ``kind`` belong to the
-    outcome throttled: who is meant, and what there was too much of, which says how long to wait when nothing else does.
+    whether there is anything but null, false and nothing. ``*`` in a path stands for any entry of a list.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,11 +67,6 @@ class Rule(BaseModel):
     contains: Annotated[str, Field(min_length=1)] | None = None
     matches: Annotated[str, Field(min_length=1), AfterValidator(_check_pattern)] | None = None
     present: bool | None = None
-    outcome: StatusWord
-    after: DottedPath | None = None
-    message: DottedPath | None = None
-    scope: Literal["connection", "flow"] = "connection"
-    kind: Literal["rate", "concurrency", "daily"] = "rate"
 
     @model_validator(mode="after")
     def _check_condition(self) -> Self:
@@ -84,6 +77,32 @@ class Rule(BaseModel):
             raise broken_rule("needs one of equals, contains, matches and present beside it", field="path")
         if self.path is None and tests:
             raise broken_rule("needs the path of what it is about", field=tests[0])
+        return self
+
+    def fits(self, answer: Answer) -> bool:
+        """Say whether an answer says so."""
+        document = answer.document if self.path is not None else MISSING
+        return _fits_status(self, answer.status) and (
+            self.path is None or (document is not MISSING and _fits(self, document))
+        )
+
+
+class Rule(Condition):
+    """When an answer means what.
+
+    ``after``: where the answer says how many seconds to wait, ``message``: where it says why. ``scope`` and ``kind``
+    belong to the outcome throttled: who is meant, and what there was too much of, which says how long to wait when
+    nothing else does.
+    """
+
+    outcome: StatusWord
+    after: DottedPath | None = None
+    message: DottedPath | None = None
+    scope: Literal["connection", "flow"] = "connection"
+    kind: Literal["rate", "concurrency", "daily"] = "rate"
+
+    @model_validator(mode="after")
+    def _check_throttled(self) -> Self:
         for name in ("scope", "kind"):
             if name in self.model_fields_set and self.outcome != "throttled":
                 raise broken_rule("belongs to the outcome throttled", field=name)
@@ -110,7 +129,7 @@ def verdict(answer: Answer, rules: Sequence[Rule]) -> Verdict | None:
     for rule in rules:
         if not _fits_status(rule, answer.status):
             continue
-        if rule.path is None or (document is not MISSING and _fits(rule, document)):
+        if rule.fits(answer):
             after_seconds, why = _seconds(rule, document), _message(rule, document)
             return Verdict(rule.outcome, after_seconds, why, rule.scope, rule.kind)
         if document is MISSING and answer.is_success and answer.status not in _WITHOUT_BODY:
@@ -131,11 +150,11 @@ def dig_all(document: object, path: str) -> Iterator[object]:
         yield from dig_all(entry, tail.lstrip(".")) if tail else (entry,)
 
 
-def _fits_status(rule: Rule, status: int) -> bool:
+def _fits_status(rule: Condition, status: int) -> bool:
     return rule.status is None or not {str(status), f"{status // 100}xx"}.isdisjoint(rule.status)
 
 
-def _fits(rule: Rule, document: object) -> bool:
+def _fits(rule: Condition, document: object) -> bool:
     found = dig_all(document, rule.path or "")
     if rule.present is not None:
         return any(value not in (None, False, "", [], {}) for value in found) is rule.present

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from adapters import path_template
-from adapters.rest_rules import Rule
+from adapters.rest_rules import Condition, Rule
 from adapters.settings_parts import DottedPath, HeaderName, HeaderValue
 from outbox.model.connection import broken_rule
 from outbox.model.units import Seconds
@@ -84,7 +84,8 @@ class LookUpRequest(BaseModel):
 
     The path must see what is committed: a search index that lags behind makes "absent" a lie. ``records``: where the
     list of what was found is; without it the answer is the record. ``same``: fields of the record and what they must
-    be, for ``{reference}`` again; a record in which they differ is somebody else's.
+    be, for ``{reference}`` again; a record in which they differ is somebody else's. ``absent``: the answers that say
+    that there is no such record, by default 404 and 410 with JSON, which a page of some proxy is not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -94,6 +95,16 @@ class LookUpRequest(BaseModel):
     records: DottedPath | None = None
     external_id: DottedPath | None = None
     same: dict[DottedPath, str] = Field(default_factory=dict)
+    absent: tuple[Condition, ...] = ()
+
+    @model_validator(mode="after")
+    def _says_what_a_record_is(self) -> Self:
+        if self.records is None and self.external_id is None and not self.same:
+            raise broken_rule(
+                "required, or same or records: something of an answer must say that it is the record",
+                field="external_id",
+            )
+        return self
 
     @model_validator(mode="after")
     def _asks_for_the_reference(self) -> Self:

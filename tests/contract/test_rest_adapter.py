@@ -13,6 +13,7 @@ from outbox.model.outcome import (
     Accepted,
     Applied,
     Configuration,
+    NotTold,
     Outcome,
     Receipt,
     Rejected,
@@ -245,3 +246,25 @@ async def test_a_request_from_elsewhere_is_refused_before_anything_is_sent() -> 
             await adapter.send([Request("POST", "http://127.0.0.1:9/", b"{}")], traceparent=None)
         with pytest.raises(MappingError):
             adapter.render(Delivery("f", "m", "other", 1, None, 1, "m", {}))
+
+
+async def test_the_rules_of_the_adapter_judge_what_a_look_up_is_answered() -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/away":
+            return web.Response(status=404, text="default backend - 404", content_type="text/html")
+        return web.json_response({"id": 7, "errors": [{"text": "the shard is away"}]})
+
+    def asking(path: str) -> dict[str, object]:
+        look_up = {"path": path, "query": {"ref": "{reference}"}, "external_id": "id"}
+        return {
+            "order.confirmed": {"method": "POST", "path": "/deals", "reference": "customer", "look_up": look_up},
+        }
+
+    rules = [{"path": "errors", "present": True, "outcome": "retry", "message": "errors.0.text"}]
+    async with target(answer) as url:
+        for path, status, why in (("/deals", 200, "the shard is away"), ("/away", 404, "without JSON")):
+            async with adapter_for(url, operations=asking(path), rules=rules) as adapter:
+                found = await adapter.look_up("order.confirmed", "R-1")
+            assert isinstance(found.answer, NotTold)
+            assert isinstance(found.answer.outcome, Retry)
+            assert (found.http_status, why in found.answer.outcome.reason) == (status, True)

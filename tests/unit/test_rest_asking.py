@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from adapters.answers import Answer, Fault, NoAnswer
 from adapters.rest_asking import ended, found, job_url, look_up_url
 from adapters.rest_classify import Call
+from adapters.rest_rules import Condition, Rule
 from adapters.rest_settings import JobRequest, LookUpRequest
 from outbox.model.outcome import (
     Absent,
@@ -31,6 +33,17 @@ LIST = LookUpRequest(
     path="/deals", query={"ref": "{reference}"}, records="deals", external_id="id", same={"source": "erp/{reference}"}
 )
 ONE = LookUpRequest(path="/deals/{reference}", external_id="id")
+SAME = LookUpRequest(path="/deals/{reference}", same={"source": "erp/{reference}"})
+TOLD = LookUpRequest(
+    path="/deals/{reference}",
+    external_id="id",
+    absent=(Condition(status=("404",)), Condition(status=("200",), path="error.code", equals="NO_SUCH_DEAL")),
+)
+RULES = (
+    Rule(status=("4xx",), path="error.code", equals="NO_SUCH_TENANT", outcome="configuration"),
+    Rule(path="errors", present=True, outcome="rejected", message="errors.0.text"),
+    Rule(path="is_new", equals=False, outcome="already_applied"),
+)
 JOB = JobRequest(status="state", applied={"done"}, rejected={"failed"}, retry={"expired"}, external_id="result.id")
 
 
@@ -58,8 +71,13 @@ def test_a_job_is_asked_about_at_this_target_only() -> None:
         (LIST, answer(200, {"deals": [{"id": 7, "source": "erp/R"}]}), Present("7")),
         (LIST, answer(200, {"deals": [{"source": "erp/R"}]}), Present(None)),
         (ONE, answer(200, {"id": "D-7"}), Present("D-7")),
-        (ONE, answer(404), Absent()),
-        (ONE, answer(410), Absent()),
+        (ONE, answer(404, {"error": "not found"}), Absent()),
+        (ONE, answer(410, {"errors": [{"code": "gone"}]}), Absent()),
+        (ONE, answer(404, "not found", **{"content-type": "application/problem+json"}), Absent()),
+        (TOLD, answer(404), Absent()),
+        (TOLD, answer(404, {"detail": "not found"}), Absent()),
+        (TOLD, answer(200, {"error": {"code": "NO_SUCH_DEAL"}}), Absent()),
+        (SAME, answer(200, {"source": "erp/R"}), Present()),
     ],
 )
 def test_a_target_that_can_tell_is_believed(request_: LookUpRequest, came: Answer, expected: object) -> None:
@@ -73,6 +91,22 @@ def test_a_target_that_can_tell_is_believed(request_: LookUpRequest, came: Answe
         (LIST, answer(200, {"deals": [{"id": 7, "source": "crm/R"}]}), Ambiguous, "another source"),
         (LIST, answer(200, {"items": []}), Configuration, "no list at deals"),
         (LIST, answer(404), Configuration, "404"),
+        (LIST, answer(200, {"deals": ["R"]}), Retry, "no fields"),
+        (ONE, answer(200, {"error": "no"}), Retry, "no id"),
+        (ONE, answer(200, {"id": None}), Retry, "no id"),
+        (ONE, answer(200, {}), Retry, "no id"),
+        (ONE, answer(200, [{"id": 7}]), Retry, "no id"),
+        (ONE, Answer(200, {}, b"null"), Retry, "no id"),
+        (SAME, answer(200, {"id": 7}), Retry, "no source"),
+        (SAME, answer(200, {"source": "crm/R"}), Ambiguous, "another source"),
+        (ONE, answer(404), Retry, "look_up.absent"),
+        (ONE, Answer(404, {"content-type": "text/html"}, b"<h1>default backend</h1>"), Retry, "look_up.absent"),
+        (ONE, Answer(404, {"content-type": "text/plain"}, b"404 page not found"), Retry, "look_up.absent"),
+        (ONE, Answer(404, {"content-type": "text/plain"}, b"404"), Retry, "look_up.absent"),
+        (ONE, Answer(410, {}, None), Retry, "look_up.absent"),
+        (TOLD, Answer(404, {"content-type": "text/html"}, b"<h1>default backend</h1>"), Retry, "none of look_up"),
+        (TOLD, answer(410, {"error": "gone"}), Retry, "none of look_up.absent"),
+        (TOLD, answer(200, {"error": {"code": "BUSY"}}), Retry, "no id"),
         (LIST, Answer(200, {"content-type": "text/html"}, b"<html>"), Retry, "not JSON"),
         (LIST, Answer(200, {}, None), Retry, "not JSON"),
         (ONE, answer(401), Configuration, "401"),
@@ -95,6 +129,25 @@ def test_what_is_no_answer_to_the_question_is_never_taken_for_absent(
     assert isinstance(inner, kind)
     assert about in getattr(inner, "reason", "")
     assert not isinstance(told, Absent | Present)
+
+
+@pytest.mark.parametrize(
+    ("request_", "came", "expected"),
+    [
+        (LIST, answer(200, {"errors": [{"text": "shard away"}], "deals": []}), Retry),
+        (ONE, answer(200, {"errors": [{"text": "shard away"}], "id": 7}), Retry),
+        (ONE, Answer(200, {}, b"<html>"), Retry),
+        (ONE, answer(404, {"error": {"code": "NO_SUCH_TENANT"}}), Configuration),
+        (ONE, answer(404, {"errors": [{"text": "no such deal"}]}), Absent),
+        (TOLD, answer(404, {"error": {"code": "NO_SUCH_TENANT"}}), Absent),
+        (ONE, answer(200, {"id": 7, "is_new": False}), Present),
+    ],
+)
+def test_rules_judge_the_answer_to_a_question_unless_they_speak_of_the_record(
+    request_: LookUpRequest, came: Answer, expected: type
+) -> None:
+    told = found(came, replace(CALL, rules=RULES), request_, "R").answer
+    assert isinstance(told.outcome if isinstance(told, NotTold) else told, expected)
 
 
 @pytest.mark.parametrize(

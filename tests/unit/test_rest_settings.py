@@ -82,6 +82,14 @@ def test_the_documented_block_is_read() -> None:
         (_one(body="all"), "none"),
         (_one(body={"wrap": "a."}), "pattern"),
         (_one(rules=[{"outcome": "retry"}]), "unless there is a path"),
+        (
+            _one(reference="r", look_up={"path": "/{reference}"}),
+            "something of an answer must say that it is the record",
+        ),
+        (
+            _one(reference="r", look_up={"path": "/{reference}", "records": "a", "absent": [{}]}),
+            "unless there is a path",
+        ),
         (_one(batch={"max": 1, "external_id": "id"}), "greater than or equal to 2"),
         (_one(batch={"max": 2}), "something of a result must say that it succeeded"),
         (_one(path="/deals/{id}", batch=BATCH), "must not stand beside placeholders"),
