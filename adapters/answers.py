@@ -11,6 +11,11 @@ from typing import assert_never
 from adapters.json_text import MISSING, decode, one_line
 from outbox.model.outcome import Configuration, Outcome, TargetDown, Throttled, Unknown
 
+# These lead a browser on from what it has sent, a login or a form, which may have been taken. 307 and 308 say that
+# nothing was, and that it is to be sent elsewhere.
+SEE_ELSEWHERE = (301, 302, 303)
+THEN_CLOSE = 'once this is mended, "outbox circuit close" of this flow'
+
 _SUCCESS = 2
 _MAX_REASON_CHARACTERS = 300
 

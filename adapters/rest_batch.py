@@ -155,7 +155,7 @@ def _outcome(result: object, answer: Answer, call: Call, batch: Batch) -> Outcom
         # The call was let in, so it is this record that is refused: it must not stop the flow for all others.
         is_refusal = status // 100 == _REFUSAL
         return Rejected(outcome.reason) if is_refusal else Unknown(outcome.reason)
-    return outcome
+    return Unknown(outcome.reason) if isinstance(outcome, Unknown) and outcome.needs_a_person else outcome
 
 
 def _is_told(answer: Answer, call: Call) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 from urllib.parse import urlsplit
 
-from adapters.answers import Answer
+from adapters.answers import SEE_ELSEWHERE, THEN_CLOSE, Answer
 from adapters.json_text import MISSING, dig, message, one_line, quotable, told
 from adapters.rest_rules import Rule, StatusWord, Verdict, verdict
 from adapters.retry_after import retry_after_seconds
@@ -31,6 +31,7 @@ _MAX_URL_CHARACTERS = 2000
 _MAX_EXTERNAL_ID_CHARACTERS = 500
 _MAX_NAME_CHARACTERS = 80
 
+_CONFLICT = 409
 _HTML = ("text/html", "application/xhtml+xml")
 
 
@@ -68,7 +69,7 @@ def classify(answer: Answer, call: Call) -> Outcome:
         case 2:
             return _success(answer, call)
         case 3:
-            return Configuration(f"{call.label}: redirects to {_redirect_target(answer, call)} ({status})")
+            return _redirect(answer, call)
         case 4:
             return _client_error(answer, call)
         case 5:
@@ -92,17 +93,14 @@ def _configured(said: Verdict, answer: Answer, call: Call) -> Outcome:
             reason = _reason(answer, call, said.message)
             if word == "throttled":
                 return Throttled(reason, after_seconds, said.scope, said.kind)
-            return _WITH_DELAY[word](reason, after_seconds)
+            if word == "target_down":
+                return TargetDown(reason, after_seconds)
+            return Retry(reason, after_seconds, is_key_in_use=answer.status == _CONFLICT)
         case "rejected" | "configuration" | "credentials_expired" | "unknown" | "stale_conflict" as word:
             return _WITHOUT_DELAY[word](_reason(answer, call, said.message))
         case _:
             assert_never(said.outcome)
 
-
-_WITH_DELAY: dict[str, Callable[[str, float | None], Outcome]] = {
-    "retry": Retry,
-    "target_down": TargetDown,
-}
 
 _WITHOUT_DELAY: dict[str, Callable[[str], Outcome]] = {
     "rejected": Rejected,
@@ -162,6 +160,17 @@ def _not_json(answer: Answer, call: Call) -> Unknown:
     )
 
 
+def _redirect(answer: Answer, call: Call) -> Outcome:
+    reason = f"{call.label}: redirects to {_redirect_target(answer, call)} ({answer.status})"
+    if answer.status not in SEE_ELSEWHERE:
+        return Configuration(reason)
+    reason += ", perhaps after it was done"
+    if not call.is_repeatable:
+        reason += f"; {THEN_CLOSE}"
+    # Where a second call is not safe, a probe would only be one more call that perhaps has been done.
+    return Unknown(reason, needs_a_person=True, is_final=not call.is_repeatable)
+
+
 def _client_error(answer: Answer, call: Call) -> Outcome:
     reason = _reason(answer, call)
     after_seconds = retry_after_seconds(answer.headers)
@@ -178,7 +187,7 @@ def _client_error(answer: Answer, call: Call) -> Outcome:
         case 408 | 421 | 423 | 424 | 425:
             return Retry(reason, after_seconds)
         case 409 if call.is_repeatable:
-            return Retry(f"{reason}; a request with this key may still be running", after_seconds)
+            return Retry(f"{reason}; a request with this key may still be running", after_seconds, is_key_in_use=True)
         case 409 | 412:
             return StaleConflict(reason)
         case 429:
@@ -197,8 +206,8 @@ def _server_error(answer: Answer, call: Call) -> Outcome:
         case 503 if call.is_repeatable:
             return TargetDown(reason, after_seconds)
         case _:
-            # Gateways answer 502 and 504 for requests that they may have delivered.
-            return Unknown(reason)
+            # Gateways answer so for requests that they may have delivered.
+            return Unknown(reason, after_seconds)
 
 
 def _reason(answer: Answer, call: Call, said: str | None = None) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
-from adapters.answers import Answer, classify_no_answer
+from adapters.answers import SEE_ELSEWHERE, THEN_CLOSE, Answer, classify_no_answer
 from adapters.http_client import user_agent
 from adapters.http_target import HttpTarget, overlaid
 from adapters.json_text import MISSING, dig, encode
@@ -125,7 +125,7 @@ def classify(answer: Answer, *, is_repeatable: bool) -> Outcome:
         case _ if 200 <= status < 300:  # noqa: PLR2004 - the class of statuses
             return Applied()
         case _ if 300 <= status < 400:  # noqa: PLR2004 - the class of statuses
-            return Configuration(f"{reason}: a redirect, which is not followed; is the address right?")
+            return _redirect(status, after_seconds, is_repeatable=is_repeatable)
         case 401 if answer.is_login_stale:
             return CredentialsExpired(f"{reason}; the token is fetched anew")
         case 401 | 403:
@@ -148,6 +148,16 @@ def classify(answer: Answer, *, is_repeatable: bool) -> Outcome:
             # Gateways say this of requests that they may have delivered.
             return Unknown(reason, after_seconds)
         case _ if 400 <= status < 500:  # noqa: PLR2004 - the class of statuses
-            return Retry(reason, after_seconds)
+            return Retry(reason, after_seconds, is_key_in_use=status == 409)  # noqa: PLR2004 - the one of a conflict
         case _:
             return Unknown(reason, after_seconds, is_failure=status >= 500)  # noqa: PLR2004 - the same
+
+
+def _redirect(status: int, after_seconds: float | None, *, is_repeatable: bool) -> Outcome:
+    reason = f"{_LABEL}: answered {status}: a redirect, which is not followed"
+    if status not in SEE_ELSEWHERE:
+        return Configuration(f"{reason}; is the address right?")
+    reason += ", perhaps after the event was taken; is the address right?"
+    if not is_repeatable:
+        reason += f" {THEN_CLOSE}"
+    return Unknown(reason, after_seconds, needs_a_person=True, is_final=not is_repeatable)

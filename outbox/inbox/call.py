@@ -70,6 +70,7 @@ def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, 
                 policy=policy,
                 jitter=jitter,
                 recovery=recovery,
+                is_unsent=is_unsent,
                 was_in_doubt=due.state is State.IN_DOUBT,
             )
         case Ask(_, CallKind.POLL, job), Receipt(outcome):

@@ -12,11 +12,14 @@ from outbox.model.errors import MappingError
 from outbox.model.inbox import Beginning, CallKind, DueDelivery, Parking
 from outbox.model.mapping import Map
 from outbox.model.recovery import (
+    AsyncJob,
     ClientNamedCreate,
     Doubt,
+    IdempotencyKey,
     LookUp,
     Park,
     Poll,
+    RecoveryStrategy,
     SendAgain,
     UpsertByReference,
     Wait,
@@ -89,8 +92,13 @@ def decide(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter) -> Call 
     send = Send(due, request, request.sha256(), capabilities)
     if due.state is State.IN_DOUBT:
         return _resumed(due, capabilities, send, None)
-    if due.request_sha256 in (None, send.request_sha256):
-        # So it is here: trying again needs no strategy.
+    if due.request_sha256 is None:
+        return send
+    if not _is_open(capabilities.recovery, due.sent_age_seconds):
+        # That it was not done is only what the answers say, and by now the target does not know the key any more.
+        return _in_doubt(due, "the target's idempotency window is over", 0.0)
+    if due.request_sha256 == send.request_sha256:
+        # By every answer so far it was not done, so trying again needs no strategy.
         return send
     # And another request gets another key.
     anew = _rendered(flow, replace(due, key_number=due.key_number + 1), mapping, adapter)
@@ -160,6 +168,10 @@ def _resumed(due: DueDelivery, capabilities: Capabilities, send: Send | None, pr
             return _in_doubt(due, f"sending it again is not safe: {problem}")
         case _:
             assert_never(step)
+
+
+def _is_open(strategy: RecoveryStrategy, sent_age_seconds: float) -> bool:
+    return not isinstance(strategy, IdempotencyKey | AsyncJob) or strategy.is_open(sent_age_seconds)
 
 
 def _in_doubt(due: DueDelivery, reason: str, delay_seconds: float | None = None) -> Parking:

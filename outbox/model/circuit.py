@@ -88,6 +88,8 @@ def sign_of(answer: Outcome | Present | Absent | Ambiguous | NotTold) -> Sign:
             return Sign(Signal.WORKS)
         case Present() | Absent() | Ambiguous():
             return Sign(Signal.WORKS)
+        case Unknown(reason, needs_a_person=True, is_final=is_final):
+            return Sign(Signal.STOP, reason, is_final=is_final)
         case Retry(reason) | TargetDown(reason) | CredentialsExpired(reason) | Unknown(reason):
             return Sign(Signal.TROUBLE, reason)
         case Configuration(reason, is_final):

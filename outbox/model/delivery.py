@@ -26,7 +26,7 @@ from outbox.model.outcome import (
     Throttled,
     Unknown,
 )
-from outbox.model.recovery import AsyncJob, IdempotencyKey, RecoveryStrategy
+from outbox.model.recovery import AsyncJob, IdempotencyKey, LookupThenCreate, NoRecovery, RecoveryStrategy
 
 
 class State(StrEnum):
@@ -107,12 +107,14 @@ def settle(
     policy: RetryPolicy,
     jitter: float,
     recovery: RecoveryStrategy,
+    is_unsent: bool = False,
     was_in_doubt: bool = False,
 ) -> Settlement:
     """Decide what an outcome makes of a delivery.
 
     A doubt outlives every answer that only speaks of the latest try: "too many requests" does not say whether the
     try before it took effect. Such a delivery stays in doubt, so that its window is checked before each new try.
+    Under a key this is also true of a refusal: the next key would be a second effect if the earlier try had one.
 
     Args:
         outcome: how the attempt ended.
@@ -121,26 +123,46 @@ def settle(
         policy: the flow's retry policy.
         jitter: a number in [0, 1].
         recovery: what the operation declares.
+        is_unsent: it is certain that no byte of the request left.
         was_in_doubt: an earlier try may have taken effect.
     """
     settlement = _settle(outcome, attempt=attempt, failures=failures, policy=policy, jitter=jitter)
     if isinstance(outcome, Accepted) and isinstance(recovery, AsyncJob) and outcome.job_url is not None:
         return _running(outcome.job_url, recovery)
-    if not was_in_doubt:
+    if not was_in_doubt and not _leaves_a_doubt(outcome, recovery, is_unsent=is_unsent):
         has_cached = isinstance(recovery, IdempotencyKey) and recovery.caches_errors
         is_again = settlement.state is State.RETRY and settlement.is_failure
         # Under the same key the target would repeat this very answer for ever.
         return replace(settlement, starts_anew=True) if has_cached and is_again else settlement
     if settlement.state is State.RETRY:
         return replace(settlement, state=State.IN_DOUBT)
-    if settlement.state is State.DEAD and isinstance(outcome, Retry):
+    if settlement.state is State.DEAD and (isinstance(outcome, Retry) or isinstance(recovery, _KEYED)):
+        what = "the tries are used up" if isinstance(outcome, Retry) else "a later one was refused"
         return replace(
             settlement,
             state=State.IN_DOUBT,
             delay_seconds=None,
-            reason=f"an earlier try may have been applied, and the tries are used up: {settlement.reason}",
+            reason=f"an earlier try may have been applied, and {what}: {settlement.reason}",
         )
     return settlement
+
+
+_KEYED = IdempotencyKey | AsyncJob
+
+
+def _leaves_a_doubt(outcome: Outcome, recovery: RecoveryStrategy, *, is_unsent: bool) -> bool:
+    """Say whether an answer that calls for another try leaves open what became of this one, or of one beside it.
+
+    A gateway says "out of service" also of what it has passed on. Repeating that is safe within the bounds of a
+    strategy, which are kept by those in doubt. Without such a strategy only the settings say it, and are believed.
+    """
+    match outcome:
+        case TargetDown():
+            return not is_unsent and not isinstance(recovery, NoRecovery | LookupThenCreate)
+        case Retry():
+            return outcome.is_key_in_use and isinstance(recovery, _KEYED)
+        case _:
+            return False
 
 
 def _settle(outcome: Outcome, *, attempt: int, failures: int, policy: RetryPolicy, jitter: float) -> Settlement:
@@ -189,7 +211,7 @@ def _settle(outcome: Outcome, *, attempt: int, failures: int, policy: RetryPolic
 def _in_doubt(
     outcome: Unknown, pause_seconds: float, *, failures: int, policy: RetryPolicy, jitter: float
 ) -> Settlement:
-    reason, delay_seconds = outcome.reason, pause_seconds
+    reason, delay_seconds = outcome.reason, _polite(outcome.after_seconds, pause_seconds, policy.backoff)
     if outcome.is_failure:
         if failures + 1 >= policy.attempts:
             reason = f"may have been applied, and the tries are used up: {reason}"

@@ -36,10 +36,14 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """It was certainly not done, and this message may be why: counts as a failure of the message."""
+    """It was certainly not done, and this message may be why: counts as a failure of the message.
+
+    ``is_key_in_use``: that is said of this request alone. Another one under its key is at work, and may well be done.
+    """
 
     reason: str
     after_seconds: float | None = None
+    is_key_in_use: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class TargetDown:
-    """The call never reached a working target; the message is innocent."""
+    """The call never reached a working target, as far as it can be told; the message is innocent."""
 
     reason: str
     after_seconds: float | None = None
@@ -93,12 +97,15 @@ class Unknown:
     """The request left and no trustworthy answer came: it may have been done.
 
     ``is_failure``: the target did answer, with an error of its own, so this message may be why: it counts as one of its
-    tries, and after the last of them a person decides.
+    tries, and after the last of them a person decides. ``needs_a_person``, ``is_final``: the same is wrong for every
+    message, as with `Configuration`.
     """
 
     reason: str
     after_seconds: float | None = None
     is_failure: bool = False
+    needs_a_person: bool = False
+    is_final: bool = False
 
 
 Outcome = (

@@ -40,7 +40,7 @@ begin
                                                     where l.flow = wanted_flow and l.lane = d.lane and l.owner = me
                                                       and l.leased_until > clock_timestamp())
                     then false
-                    when r.state = 'in_doubt' then d.state = 'in_doubt'
+                    when r.state = 'in_doubt' then d.state in ('in_doubt', 'retry')
                     when r.state = 'dead' then d.state in ('ready', 'retry')
                     else false end
         returning d.id, d.key, d.is_passed
@@ -55,6 +55,6 @@ begin
 end
 $$;
 comment on function inbox.park is
-    'Parks deliveries without a call: dead when nothing took effect for certain (nothing was sent, or every answer said so), in_doubt when something may have. Without a delay it is not due: a person decides. "pass_dead": a key goes on without its dead deliveries. Locks the lanes it touches.';
+    'Parks deliveries without a call: dead when nothing took effect for certain (nothing was sent, or every answer said so), in_doubt when something may have, also what was definite within a window that is over. Without a delay it is not due: a person decides. "pass_dead": a key goes on without its dead deliveries. Locks the lanes it touches.';
 revoke all on function inbox.park from public;
 grant execute on function inbox.park to outbox_adapter;

@@ -19,7 +19,7 @@ create or replace trigger delivery_transition_is_known
         'ready>applying', 'ready>blocked', 'ready>dead', 'ready>skipped',
         'blocked>ready', 'blocked>skipped',
         'applying>applied', 'applying>ready', 'applying>retry', 'applying>in_doubt', 'applying>dead',
-        'retry>applying', 'retry>dead', 'retry>skipped',
+        'retry>applying', 'retry>in_doubt', 'retry>dead', 'retry>skipped',
         'in_doubt>applying', 'in_doubt>applied', 'in_doubt>ready', 'in_doubt>skipped',
         'dead>ready', 'dead>blocked', 'dead>applied', 'dead>skipped'
     ))

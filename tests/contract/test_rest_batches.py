@@ -152,7 +152,8 @@ WHOLE: list[tuple[Callable[[], web.Response], type[Outcome]]] = [
     (lambda: web.Response(status=503, headers={"Retry-After": "5"}), Unknown),
     (lambda: web.Response(status=429), Throttled),
     (lambda: web.Response(status=401), Configuration),
-    (lambda: web.Response(status=302), Configuration),
+    (lambda: web.Response(status=302), Unknown),
+    (lambda: web.Response(status=307), Configuration),
     (lambda: web.Response(text="<html>", content_type="text/html"), Unknown),
     (lambda: web.Response(text="[", content_type="application/json"), Unknown),
     (lambda: web.Response(text="", content_type="application/json"), Unknown),
@@ -255,6 +256,9 @@ async def test_a_record_that_is_refused_stops_nobody_else_unless_a_rule_says_so(
 
     async with batches(answer, BY_REFERENCE) as (_, adapter):
         assert [type(one) for one in await outcomes(adapter, "403", "404", "307")] == [Rejected, Rejected, Unknown]
+        (moved,) = await outcomes(adapter, "302")
+        assert isinstance(moved, Unknown)
+        assert not moved.needs_a_person, "it is one record's"
     rules = [{"status": 403, "outcome": "configuration"}]
     async with batches(answer, BY_REFERENCE | {"rules": rules}) as (_, adapter):
         assert [type(one) for one in await outcomes(adapter, "403", "404")] == [Configuration, Rejected]

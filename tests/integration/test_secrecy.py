@@ -50,7 +50,7 @@ WAYS = {
     "fails": "in_doubt",
     "rejects": "dead",
     "page": "in_doubt",
-    "moved": "retry",
+    "moved": "in_doubt",
     "lies": "in_doubt",
     "works": "applied",
     "no object": "dead",

@@ -39,6 +39,8 @@ from outbox.model.outcome import (
         (Unknown("timed out"), Sign(Signal.TROUBLE, "timed out")),
         (TargetDown("refused"), Sign(Signal.TROUBLE, "refused")),
         (CredentialsExpired("old"), Sign(Signal.TROUBLE, "old")),
+        (Unknown("302", needs_a_person=True), Sign(Signal.STOP, "302")),
+        (Unknown("302", needs_a_person=True, is_final=True), Sign(Signal.STOP, "302", is_final=True)),
         (Configuration("401"), Sign(Signal.STOP, "401")),
         (Configuration("410", is_final=True), Sign(Signal.STOP, "410", is_final=True)),
         (Throttled("429", 7.0), Sign(Signal.THROTTLE, "429", 7.0, is_shared=True)),

@@ -116,6 +116,7 @@ def test_a_target_that_can_tell_is_believed(request_: LookUpRequest, came: Answe
         (ONE, answer(302, None, location="http://evil/"), Configuration, "redirects"),
         (ONE, answer(500), Retry, "500"),
         (ONE, answer(502), TargetDown, "502"),
+        (ONE, answer(307, None, location="http://evil/"), Configuration, "redirects"),
         (ONE, NoAnswer(was_sent=True, reason="sent, and no answer"), TargetDown, "no answer"),
         (ONE, NoAnswer(was_sent=False, reason="refused"), TargetDown, "refused"),
         (ONE, NoAnswer(was_sent=False, reason="bad certificate", fault=Fault.CONFIGURATION), Configuration, "bad"),

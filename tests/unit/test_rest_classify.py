@@ -39,7 +39,8 @@ HTML = {"content-type": "text/html"}
         *((status, Applied, Applied) for status in (200, 201, 203, 204, 205)),
         (202, Accepted, Accepted),
         (207, Unknown, Unknown),
-        *((status, Configuration, Configuration) for status in (300, 301, 302, 303, 304, 307, 308)),
+        *((status, Configuration, Configuration) for status in (300, 304, 307, 308)),
+        *((status, Unknown, Unknown) for status in (301, 302, 303)),
         *((status, Configuration, Configuration) for status in (401, 403, 404)),
         *((status, Retry, Retry) for status in (408, 421, 423, 424, 425)),
         (409, Retry, StaleConflict),
@@ -166,9 +167,35 @@ def test_a_job_is_believed_only_with_its_address() -> None:
     ],
 )
 def test_a_redirect_names_only_the_host(location: str, named: str) -> None:
-    outcome = classify(Answer(302, {"location": location}), REPEATABLE)
+    outcome = classify(Answer(307, {"location": location}), REPEATABLE)
 
-    assert outcome == Configuration(f"POST /deals: redirects to {named} (302)")
+    assert outcome == Configuration(f"POST /deals: redirects to {named} (307)")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+def test_a_redirect_that_may_follow_the_effect_stops_the_flow_and_is_not_probed_where_that_is_a_second_call(
+    status: int,
+) -> None:
+    why = f"POST /deals: redirects to another path of the same host ({status}), perhaps after it was done"
+    assert classify(Answer(status), REPEATABLE) == Unknown(why, needs_a_person=True)
+    outcome = classify(Answer(status), ONCE)
+    assert isinstance(outcome, Unknown)
+    assert (outcome.needs_a_person, outcome.is_final) == (True, True)
+    assert "outbox circuit close" in outcome.reason
+
+
+def test_a_conflict_under_a_key_is_about_another_request_with_it() -> None:
+    for call in (REPEATABLE, _with_statuses({"409": "retry"})):
+        outcome = classify(Answer(409), call)
+        assert isinstance(outcome, Retry)
+        assert outcome.is_key_in_use
+    assert classify(Answer(425), REPEATABLE) == Retry("POST /deals: answered 425")
+
+
+def test_a_gateways_wish_for_a_pause_is_kept_whether_or_not_the_call_may_be_repeated() -> None:
+    for status in (502, 503, 504):
+        for call in (REPEATABLE, ONCE):
+            assert getattr(classify(Answer(status, {"retry-after": "7"}), call), "after_seconds", None) == 7.0
 
 
 @pytest.mark.parametrize(

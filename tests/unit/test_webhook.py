@@ -96,7 +96,8 @@ CASES: list[tuple[int, type[Outcome], type[Outcome]]] = [
     (200, Applied, Applied),
     (202, Applied, Applied),
     (204, Applied, Applied),
-    (301, Configuration, Configuration),
+    (301, Unknown, Unknown),
+    (303, Unknown, Unknown),
     (308, Configuration, Configuration),
     (400, Retry, Retry),
     (401, Configuration, Configuration),
@@ -126,6 +127,20 @@ def test_a_status_means_what_the_standard_says_of_it(
     assert getattr(outcome, "after_seconds", 7.0) == 7.0
     assert getattr(outcome, "is_failure", False) == (status == 500)
     assert type(classify(answer, is_repeatable=False)) is forgetful
+
+
+def test_a_redirect_that_may_follow_the_effect_stops_the_flow_and_is_not_probed_where_that_is_a_second_call() -> None:
+    for is_repeatable in (True, False):
+        outcome = classify(Answer(302), is_repeatable=is_repeatable)
+        assert isinstance(outcome, Unknown)
+        assert (outcome.needs_a_person, outcome.is_final) == (True, not is_repeatable)
+        assert ("outbox circuit close" in outcome.reason) is not is_repeatable
+
+
+def test_a_conflict_is_about_another_request_with_the_same_id() -> None:
+    outcome = classify(Answer(409), is_repeatable=True)
+    assert isinstance(outcome, Retry)
+    assert outcome.is_key_in_use
 
 
 def test_a_receiver_that_disabled_the_webhook_is_for_a_person() -> None:
