@@ -52,6 +52,14 @@ class Retry(Strict):
         Seconds, Field(gt=0, le=_MAX_RETRY_SECONDS, description="Pause after the first failure; it doubles.")
     ] = 1.0
     max: Annotated[Seconds, Field(gt=0, le=_MAX_RETRY_SECONDS, description="The longest pause.")] = 300.0
+    patience: Annotated[
+        Seconds,
+        Field(
+            ge=0,
+            le=_MAX_RETRY_SECONDS,
+            description="For how long failures do not count while no other call shows that the target works.",
+        ),
+    ] = 8 * 3600.0
     schedule: Annotated[
         tuple[Annotated[Seconds, Field(gt=0, le=_MAX_RETRY_SECONDS)], ...] | None,
         Field(min_length=1, max_length=1000, description="The pauses one by one, instead of first and max."),
@@ -80,8 +88,8 @@ class Retry(Strict):
     def policy(self) -> RetryPolicy:
         """Return the same as the model's value."""
         if self.schedule is not None:
-            return RetryPolicy(self.attempts, Schedule.of(self.schedule))
-        return RetryPolicy(self.attempts, Backoff(first_seconds=self.first, max_seconds=self.max))
+            return RetryPolicy(self.attempts, Schedule.of(self.schedule), self.patience)
+        return RetryPolicy(self.attempts, Backoff(first_seconds=self.first, max_seconds=self.max), self.patience)
 
 
 def _seconds(pause: object) -> float:

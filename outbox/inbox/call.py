@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from outbox.inbox.decide import Ask, Call, Send
 from outbox.model.adapter import Adapter
 from outbox.model.delivery import RetryPolicy, State, settle, settle_look_up, settle_poll
-from outbox.model.inbox import CallKind, Result
+from outbox.model.inbox import CallKind, DueDelivery, Result
 from outbox.model.outcome import (
     Configuration,
     CredentialsExpired,
     Found,
     NotTold,
-    Outcome,
     Receipt,
     Retry,
     TargetDown,
@@ -64,9 +62,9 @@ def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, 
         case Send(), Receipt(outcome):
             is_unsent = isinstance(outcome, _BEFORE_SENDING) and answer.http_status is None
             settlement = settle(
-                _excused(outcome) if due.is_probe else outcome,
+                outcome,
                 attempt=attempt,
-                failures=due.failures,
+                failures=None if _is_excused(due, policy) else due.failures,
                 policy=policy,
                 jitter=jitter,
                 recovery=recovery,
@@ -95,15 +93,13 @@ def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, 
     return Result(due.id, due.epoch, kind, name, answer.http_status, is_unsent, settlement)
 
 
-def _excused(outcome: Outcome) -> Outcome:
-    """While a circuit is open the target is known to fail, so its probe's failure does not count against a message."""
-    match outcome:
-        case Retry(reason, after_seconds):
-            return TargetDown(reason, after_seconds)
-        case Unknown():
-            return replace(outcome, is_failure=False)
-        case _:
-            return outcome
+def _is_excused(due: DueDelivery, policy: RetryPolicy) -> bool:
+    """Say whether a failure may as well be the target's.
+
+    While a circuit is open the target is known to fail. While it only suspects, which takes no more than one delivery,
+    nobody knows; so there is an end to that, for a message that fails where nothing else is going on.
+    """
+    return due.is_probe or (due.is_watched and due.failing_seconds < policy.patience_seconds)
 
 
 def _for_all(calls: Sequence[Call], reason: str) -> Sequence[Answer]:

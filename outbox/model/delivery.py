@@ -69,10 +69,15 @@ class OrderPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When to try again, and when to stop. ``attempts`` counts failures that belong to the message."""
+    """When to try again, and when to stop.
+
+    ``attempts`` counts failures that belong to the message. ``patience_seconds``: for how long a failure that may as
+    well be the target's does not count while nothing shows that the target works.
+    """
 
     attempts: int = 8
     backoff: Backoff = field(default_factory=Backoff)
+    patience_seconds: float = 8 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ def settle(
     outcome: Outcome,
     *,
     attempt: int,
-    failures: int,
+    failures: int | None,
     policy: RetryPolicy,
     jitter: float,
     recovery: RecoveryStrategy,
@@ -119,19 +124,26 @@ def settle(
     Args:
         outcome: how the attempt ended.
         attempt: its number, from 1; spaces the tries that are not the message's fault.
-        failures: how often the message itself has failed before.
+        failures: how often the message itself has failed before; None: nothing shows at the moment that the target
+            works, so that an answer by which the message may be to blame does not count.
         policy: the flow's retry policy.
         jitter: a number in [0, 1].
         recovery: what the operation declares.
         is_unsent: it is certain that no byte of the request left.
         was_in_doubt: an earlier try may have taken effect.
     """
-    settlement = _settle(outcome, attempt=attempt, failures=failures, policy=policy, jitter=jitter)
+    if failures is None and isinstance(outcome, Retry | Unknown):
+        # No try is the last, and the pauses grow with all of them.
+        policy = replace(policy, attempts=attempt + 1)
+        settlement = _settle(outcome, attempt=attempt, failures=attempt - 1, policy=policy, jitter=jitter)
+        settlement = replace(settlement, is_failure=False)
+    else:
+        settlement = _settle(outcome, attempt=attempt, failures=failures or 0, policy=policy, jitter=jitter)
     if isinstance(outcome, Accepted) and isinstance(recovery, AsyncJob) and outcome.job_url is not None:
         return _running(outcome.job_url, recovery)
     if not was_in_doubt and not _leaves_a_doubt(outcome, recovery, is_unsent=is_unsent):
         has_cached = isinstance(recovery, IdempotencyKey) and recovery.caches_errors
-        is_again = settlement.state is State.RETRY and settlement.is_failure
+        is_again = settlement.state is State.RETRY and isinstance(outcome, Retry)
         # Under the same key the target would repeat this very answer for ever.
         return replace(settlement, starts_anew=True) if has_cached and is_again else settlement
     if settlement.state is State.RETRY:

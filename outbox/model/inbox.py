@@ -87,8 +87,9 @@ class CallKind(StrEnum):
 class DueDelivery:
     """A delivery that may be acted on now. The ages are None when no request has left yet.
 
-    ``is_watched``: the flow's circuit wants to know how its call ends, also when it goes well;
-    ``is_probe``: its call decides whether the circuit closes.
+    ``is_watched``: the flow's circuit wants to know how its call ends, also when it goes well: calls have failed, and
+    none has shown since that the target works; ``is_probe``: its call decides whether the circuit closes;
+    ``failing_seconds``: for how long it has been failing, told of what is watched.
     ``due_seconds``: for how long it has been due. ``generation``: 0, or the replay that wants it applied again.
     ``key_number``, ``reference``, ``job``: of what was sent; see the columns of ``inbox.delivery``.
     """
@@ -116,6 +117,7 @@ class DueDelivery:
     is_watched: bool = False
     is_probe: bool = False
     due_seconds: float = 0.0
+    failing_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

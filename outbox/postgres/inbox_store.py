@@ -137,6 +137,7 @@ class InboxSession(DeadCopySession):
                 newest_first,
                 reach_seconds,
             )
+            failing = await self._failing_seconds([row["id"] for row in rows if row["is_watched"] and row["attempt"]])
         return [
             DueDelivery(
                 id=row["id"],
@@ -162,9 +163,15 @@ class InboxSession(DeadCopySession):
                 is_watched=row["is_watched"],
                 is_probe=row["is_probe"],
                 due_seconds=row["due_seconds"],
+                failing_seconds=failing.get(row["id"], 0.0),
             )
             for row in rows
         ]
+
+    async def _failing_seconds(self, ids: Sequence[int]) -> dict[int, float]:
+        # Only what failed before in a flow whose target is in trouble is asked about.
+        rows = await self._connection.fetch("select * from inbox.failing_seconds($1::bigint[])", ids) if ids else []
+        return {row["id"]: row["seconds"] for row in rows}
 
     async def begin(self, owner: str, beginnings: Sequence[Beginning]) -> dict[int, int]:
         """Write "applying"; return the attempt number of each delivery that may now be called."""

@@ -14,6 +14,9 @@ from tests.kit.database import Database
 from tests.kit.running import FLOW, MAPPING, Integration, running
 from tests.kit.waiting import until
 
+# Nothing else goes on that would show a working target, so failures would not count yet.
+ALONE = {"attempts": 3, "first": "20ms", "max": "50ms", "patience": "0s"}
+
 
 @pytest.fixture
 async def integration(database: Database, broker: Broker, tmp_path: Path) -> AsyncIterator[Integration]:
@@ -63,7 +66,7 @@ async def test_a_rejected_order_is_a_dead_letter_with_its_reason_and_blocks_its_
 async def test_after_so_many_failures_of_its_own_an_order_is_a_dead_letter(integration: Integration) -> None:
     """Where the target's own word is that an error means that nothing was done."""
     integration.crm.add_script(Script(order_ref="SO-1", fault="error_500"))
-    async with running(integration.settings(statuses={"500": "retry"})):
+    async with running(integration.settings(statuses={"500": "retry"}, retry=ALONE)):
         event_id = await integration.emit("SO-1")
         row = await integration.in_state(event_id, "dead")
         (letter,) = await _dead_letters(integration, 1)
@@ -77,7 +80,7 @@ async def test_after_so_many_errors_of_the_target_an_order_is_parked_because_one
     integration: Integration,
 ) -> None:
     integration.crm.add_script(Script(order_ref="SO-1", fault="error_500"))
-    async with running(integration.settings()):
+    async with running(integration.settings(retry=ALONE)):
         event_id = await integration.emit("SO-1")
 
         async def is_parked() -> bool:

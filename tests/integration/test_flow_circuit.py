@@ -139,13 +139,58 @@ async def _split(integration: Integration) -> None:
 
 
 async def test_a_poison_message_does_not_open_the_circuit_of_the_others(integration: Integration) -> None:
+    """Beside others that work it has its number of tries: each of these shows that it is not the target."""
     integration.crm.add_script(Script(order_ref="bad-0", fault=Fault.ERROR_500))
     async with running(integration.settings(statuses={"500": "retry"})):
         (bad,) = await _emit(integration, "bad", 1)
-        await integration.in_state(bad, "dead")
-        await _emit(integration, "A", 5)
-        await _applied(integration, 5)
+        for number in range(1, 31):
+            await _emit(integration, f"A{number}", 1)
+            await _applied(integration, number)
+            row = await integration.delivery(bad)
+            if row is not None and row["state"] == "dead":
+                break
+    assert row is not None
+    assert (row["state"], row["failures"]) == ("dead", 3)
     assert await integration.database.value("select openings from inbox.circuit") == 0
+
+
+@pytest.mark.parametrize("statuses", [{}, {"500": "retry"}], ids=["in doubt", "tried again"])
+async def test_an_outage_that_few_deliveries_meet_uses_up_none_of_them(
+    integration: Integration, statuses: dict[str, str]
+) -> None:
+    """Four are too few for the circuit to open; at the default pauses 60 calls of each are more than four hours."""
+    integration.crm.set_faults(Faults(shares={Fault.ERROR_500: 1.0}))
+    retry = {"attempts": 8, "first": "1ms", "max": "20ms"}
+    async with running(integration.settings(statuses=statuses, retry=retry)):
+        await _emit(integration, "A", 4)
+
+        async def have_all_failed() -> bool:
+            return (
+                int(str(await integration.database.value("select coalesce(min(attempt), 0) from inbox.delivery"))) >= 60
+            )
+
+        await until(have_all_failed, what="each has failed 60 times", within_seconds=60)
+        parked = await integration.database.value(
+            "select count(*) from inbox.delivery where state = 'dead' or (state = 'in_doubt' and due_at is null)"
+        )
+        assert (parked, await integration.database.value("select openings from inbox.circuit")) == (0, 0)
+        integration.crm.set_faults(Faults())
+        await _applied(integration, 4)
+    assert sorted(integration.effects()) == [f"A-{n}" for n in range(4)]
+
+
+async def test_a_message_that_fails_alone_counts_once_patience_is_over(integration: Integration) -> None:
+    integration.crm.add_script(Script(order_ref="bad-0", fault=Fault.ERROR_500))
+    retry = {"attempts": 3, "first": "10ms", "max": "20ms", "patience": "1s"}
+    async with running(integration.settings(statuses={"500": "retry"}, retry=retry)):
+        (bad,) = await _emit(integration, "bad", 1)
+        row = await integration.in_state(bad, "dead")
+    (seconds,) = await integration.database.rows(
+        "select extract(epoch from max(began_at) - min(ended_at))::float8 as failing from inbox.attempt"
+    )
+    assert seconds["failing"] >= 1
+    assert row["failures"] == 3
+    assert row["attempt"] > 3
 
 
 async def test_above_the_mark_the_queue_keeps_what_comes_and_everything_takes_effect_in_order(

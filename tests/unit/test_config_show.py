@@ -56,7 +56,7 @@ def test_secrets_are_masked_wherever_they_are(tmp_path: Path) -> None:
         "copies": 1,
         "headers": {},
     }
-    assert shown["flows"]["orders-to-crm"]["retry"] == {"attempts": 3, "first": "250ms", "max": "5m"}
+    assert shown["flows"]["orders-to-crm"]["retry"] == {"attempts": 3, "first": "250ms", "max": "5m", "patience": "8h"}
 
 
 def test_a_header_that_is_called_like_a_credential_is_masked(tmp_path: Path) -> None:

@@ -259,6 +259,28 @@ def test_a_job_that_is_never_over_is_for_a_person_in_the_end(sent_age_seconds: f
     assert ("not over 100 s" in (settlement.reason or "")) != is_asked_again
 
 
+@pytest.mark.parametrize("outcome", [Retry("400"), Retry("400", 60.0), Unknown("500", is_failure=True)])
+def test_a_failure_that_may_be_the_targets_is_no_try_and_the_pauses_grow_all_the_same(outcome: Outcome) -> None:
+    waits = []
+    for attempt in range(1, 8):
+        settlement = settle(
+            outcome,
+            attempt=attempt,
+            failures=None,
+            policy=POLICY,
+            jitter=1.0,
+            recovery=IdempotencyKey(3600, caches_errors=True),
+        )
+        assert settlement.state is (State.RETRY if isinstance(outcome, Retry) else State.IN_DOUBT)
+        assert not settlement.is_failure
+        assert settlement.starts_anew is isinstance(outcome, Retry), "the target would repeat its first answer"
+        waits.append(settlement.delay_seconds)
+    shortest = getattr(outcome, "after_seconds", None) or 0.0
+    assert waits == [max(pause, shortest) for pause in (1, 2, 4, 8, 10, 10, 10)]
+    last = settle(outcome, attempt=8, failures=2, policy=POLICY, jitter=1.0, recovery=NoRecovery())
+    assert (last.is_failure, last.delay_seconds) == (True, None), "now it counts"
+
+
 def test_pauses_double_up_to_their_bound() -> None:
     backoff = Backoff(first_seconds=1.0, max_seconds=300.0)
 
