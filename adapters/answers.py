@@ -99,6 +99,6 @@ def classify_no_answer(failure: NoAnswer, label: str, secrets: Iterable[str]) ->
         case Fault.CONFIGURATION:
             return Configuration(reason)
         case Fault.BUSY:
-            return Throttled(reason, failure.after_seconds, kind="concurrency")
+            return Throttled(reason, failure.after_seconds, kind="concurrency", is_ours=True)
         case _:
             assert_never(failure.fault)

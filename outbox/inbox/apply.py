@@ -55,6 +55,7 @@ class _Session(LaneSession, CircuitSession, WatchSession, Protocol):
         newest_first: bool,
         reach_seconds: float | None,
     ) -> list[DueDelivery]: ...
+    async def is_left_alone(self) -> bool: ...
     async def begin(self, owner: str, beginnings: Sequence[Beginning]) -> dict[int, int]: ...
     async def settle(self, owner: str, results: Sequence[Result]) -> set[int]: ...
     async def park(self, owner: str, parkings: Sequence[Parking]) -> set[int]: ...
@@ -198,6 +199,9 @@ class Applier:
         if not newest_first:
             self._is_behind = len(due) == wanted
             self._reach.end(due)
+        # With calls under way it sees by itself how the target is.
+        if any(one.is_probe for one in due) or (not due and self._calls == 0 and await session.is_left_alone()):
+            self._pace.begin_gently()
         return due
 
     async def _call_all(

@@ -50,7 +50,7 @@ async def answered(adapter: Adapter, calls: Sequence[Call]) -> Sequence[Answer]:
 
 def not_sent(calls: Sequence[Call], reason: str) -> Sequence[Answer]:
     """Return the answers of a group that we have not let leave: nothing is said of the target, or of the message."""
-    outcome = Throttled(reason, kind="concurrency")
+    outcome = Throttled(reason, kind="concurrency", is_ours=True)
     return [Found(NotTold(outcome)) if _is_look_up(call) else Receipt(outcome) for call in calls]
 
 

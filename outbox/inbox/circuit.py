@@ -31,11 +31,13 @@ class CircuitSession(Protocol):
 async def tell_circuit(session: CircuitSession, told: Sequence[Told], report: Report) -> None:
     """Tell the circuit, unless everything went well and it does not listen: that is no write in the usual case.
 
-    A crash before this loses no more than a sign of which there will be others; a probe is given up after a minute.
+    A crash before this loses no more than a sign of which there will be others; a probe is given up after a minute, as
+    one is that has not left.
 
     Raises:
         Unavailable: the database is away.
     """
+    told = [one for one in told if one.sign.signal is not Signal.NONE]
     if all(one.sign.signal is Signal.WORKS and not one.is_watched for one in told):
         return
     for change in await session.tell_circuit([(one.delivery_id, one.sign) for one in told]):

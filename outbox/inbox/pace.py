@@ -55,3 +55,7 @@ class Pace:
             self._allowed = min(self._allowed + 1, self._concurrency)
         else:
             self._allowed = max(self._allowed // 2, 1)
+
+    def begin_gently(self) -> None:
+        """Go on with one call: the target has been left alone, whoever it was that saw its trouble."""
+        self._allowed = 1

@@ -60,13 +60,16 @@ class Signal(StrEnum):
     """Every call would end like this, until a person acts."""
     THROTTLE = "throttle"
     """It wants fewer calls."""
+    NONE = "none"
+    """We have not let the call leave: nothing is known of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sign:
     """A signal with its circumstances.
 
-    ``pause_seconds``: how long nothing is called (`Signal.THROTTLE`), ``is_shared``: by any flow of the connection.
+    ``pause_seconds``: how long nothing is called (`Signal.THROTTLE`), or no probe if it opens (`Signal.TROUBLE`),
+    ``is_shared``: by any flow of the connection.
     ``is_final``: not even a probe is sent any more.
     """
 
@@ -90,10 +93,14 @@ def sign_of(answer: Outcome | Present | Absent | Ambiguous | NotTold) -> Sign:
             return Sign(Signal.WORKS)
         case Unknown(reason, needs_a_person=True, is_final=is_final):
             return Sign(Signal.STOP, reason, is_final=is_final)
-        case Retry(reason) | TargetDown(reason) | CredentialsExpired(reason) | Unknown(reason):
+        case TargetDown(reason, after_seconds) | Unknown(reason, after_seconds):
+            return Sign(Signal.TROUBLE, reason, after_seconds)
+        case Retry(reason) | CredentialsExpired(reason):
             return Sign(Signal.TROUBLE, reason)
         case Configuration(reason, is_final):
             return Sign(Signal.STOP, reason, is_final=is_final)
+        case Throttled(is_ours=True):
+            return Sign(Signal.NONE)
         case Throttled(reason, after_seconds, scope, kind):
             pause_seconds = _THROTTLE_SECONDS[kind] if after_seconds is None else after_seconds
             is_shared = scope == "connection" and pause_seconds > 0

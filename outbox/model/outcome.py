@@ -50,13 +50,15 @@ class Retry:
 class Throttled:
     """The target wants fewer calls; the message is innocent.
 
-    ``scope``: whom it means, all flows that share the connection or this one alone.
+    ``scope``: whom it means, all flows that share the connection or this one alone. ``is_ours``: it is our own limit
+    that wants so, and the target was not called.
     """
 
     reason: str
     after_seconds: float | None = None
     scope: Literal["connection", "flow"] = "connection"
     kind: Literal["rate", "concurrency", "daily"] = "rate"
+    is_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,6 +173,12 @@ class InboxSession(DeadCopySession):
         rows = await self._connection.fetch("select * from inbox.failing_seconds($1::bigint[])", ids) if ids else []
         return {row["id"]: row["seconds"] for row in rows}
 
+    async def is_left_alone(self) -> bool:
+        """Say whether nothing is called at the moment because the flow's circuit is open."""
+        with postgres_errors(self._server):
+            is_left_alone: bool = await self._connection.fetchval("select inbox.is_left_alone($1)", self._flow)
+        return is_left_alone
+
     async def begin(self, owner: str, beginnings: Sequence[Beginning]) -> dict[int, int]:
         """Write "applying"; return the attempt number of each delivery that may now be called."""
         with postgres_errors(self._server):

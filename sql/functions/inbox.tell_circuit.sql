@@ -32,26 +32,34 @@ begin
     end if;
     select c.* into circuit from inbox.circuit c where c.flow = wanted_flow for update;
     now := clock_timestamp();
-    -- A half open circuit listens to its probe alone, an open one to nobody: what comes back began before it opened.
-    select bool_or(t.signal = 'works') as has_worked,
+    -- A half open circuit listens to its probes alone, the latest and those before it that took long, an open one to
+    -- nobody: what comes back began before it opened. That the target wants fewer calls is true whenever it is said.
+    select bool_or(true) filter (where t.is_heard) as is_heard,
+           coalesce(bool_or(t.signal = 'works') filter (where t.is_heard), false) as has_worked,
            bool_or(t.signal = 'throttle') as is_throttled,
-           bool_or(t.signal = 'stop') as must_stop,
-           bool_or(t.is_final) as is_final,
-           max(t.reason) filter (where t.signal = 'stop') as stop_reason,
-           max(t.reason) filter (where t.signal = 'trouble') as trouble_reason,
+           coalesce(bool_or(t.signal = 'stop') filter (where t.is_heard), false) as must_stop,
+           coalesce(bool_or(t.is_final) filter (where t.is_heard), false) as is_final,
+           max(t.reason) filter (where t.signal = 'stop' and t.is_heard) as stop_reason,
+           max(t.reason) filter (where t.signal = 'trouble' and t.is_heard) as trouble_reason,
+           coalesce(max(t.pause_seconds) filter (where t.signal = 'trouble' and t.is_heard), 0) as trouble_seconds,
            max(t.reason) filter (where t.signal = 'throttle') as throttle_reason,
            coalesce(max(t.pause_seconds) filter (where t.signal = 'throttle'), 0) as pause_seconds,
            coalesce(max(t.pause_seconds) filter (where t.signal = 'throttle' and t.is_shared), 0) as shared_seconds,
-           coalesce(array_agg(distinct t.id) filter (where t.signal = 'trouble'), '{}') as troubled
+           coalesce(array_agg(distinct t.id) filter (where t.signal = 'trouble' and t.is_heard), '{}') as troubled
       into told
-      from unnest(ids, signals, reasons, pauses_seconds, are_shared, are_final)
-           t(id, signal, reason, pause_seconds, is_shared, is_final)
-     where circuit.state = 'closed' or (circuit.state = 'half_open' and t.id = circuit.probe);
-    if told.has_worked is null then
-        return;
-    end if;
+      from (
+            select u.*,
+                   circuit.state = 'closed'
+                   or circuit.state = 'half_open'
+                      and exists (select from inbox.delivery d
+                                   where d.id = u.id and d.began_at >= circuit.changed_at) as is_heard
+              from unnest(ids, signals, reasons, pauses_seconds, are_shared, are_final)
+                   u(id, signal, reason, pause_seconds, is_shared, is_final)
+           ) t;
 
-    if told.must_stop or (circuit.state = 'half_open' and cardinality(told.troubled) > 0) then
+    if told.is_heard is null then
+        suspected := circuit.suspects;
+    elsif told.must_stop or (circuit.state = 'half_open' and cardinality(told.troubled) > 0) then
         suspected := null;
     elsif circuit.state = 'closed' and not told.has_worked and not told.is_throttled then
         select array_agg(distinct u.id) into suspected from unnest(circuit.suspects || told.troubled) u(id);
@@ -67,7 +75,9 @@ begin
         circuit.openings := case when circuit.state = 'half_open'
                                       or circuit.changed_at > now - make_interval(secs => max_seconds)
                                  then circuit.openings + 1 else 1 end;
-        pause := least(max_seconds, first_seconds * power(2, least(circuit.openings - 1, 32))) * (0.5 + random() / 2);
+        pause := greatest(
+            least(max_seconds, first_seconds * power(2, least(circuit.openings - 1, 32))) * (0.5 + random() / 2),
+            told.trouble_seconds);
         update inbox.circuit c
            set state = 'open', probe = null, suspects = '{}', openings = circuit.openings, changed_at = now,
                changed_by = null, needs_a_person = told.must_stop,
@@ -77,7 +87,7 @@ begin
         return query
             select wanted_flow, 'open', coalesce(told.stop_reason, told.trouble_reason, 'the target fails'),
                    case when not told.is_final then pause end, told.must_stop, false;
-    elsif circuit.state = 'half_open' then
+    elsif circuit.state = 'half_open' and told.is_heard then
         update inbox.circuit c
            set state = 'closed', until = null, probe = null, needs_a_person = false, reason = null, changed_at = now,
                changed_by = null
@@ -100,6 +110,6 @@ begin
 end
 $$;
 comment on function inbox.tell_circuit is
-    'Tells a flow''s circuit what calls have shown of the target (works, trouble, stop, throttle), and returns what changed by it. Closed: "stop" opens it, or trouble with enough different deliveries in a row. Half open: the probe decides. What throttles and "is_shared" pauses all flows of the connection. Locks the circuit''s row, or those of the connection in the order of the flows'' names, after any lane''s.';
+    'Tells a flow''s circuit what calls have shown of the target (works, trouble, stop, throttle), and returns what changed by it. Closed: "stop" opens it, or trouble with enough different deliveries in a row. Half open: the probe decides, or one before it that took longer than a minute. It stays open at least as long as the target asks for with "trouble". What throttles and "is_shared" pauses all flows of the connection. Locks the circuit''s row, or those of the connection in the order of the flows'' names, after any lane''s.';
 revoke all on function inbox.tell_circuit from public;
 grant execute on function inbox.tell_circuit to outbox_adapter;

@@ -87,6 +87,6 @@ async def test_lost_answers_and_refused_records_cost_nobody_an_effect_or_a_secon
 
 
 async def _is_over(integration: Integration, event_id: str) -> bool:
-    """Say whether a person has to act: after an answer that was lost with another's a refusal does not end the doubt."""
+    """Say whether a person has to act: after an answer that was lost a refusal does not end the doubt."""
     row = await integration.delivery(event_id)
     return row is not None and row["due_at"] is None and row["state"] in ("dead", "in_doubt")

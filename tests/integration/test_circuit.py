@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from outbox.inbox.circuit import Told, tell_circuit
 from outbox.model.backoff import Backoff
 from outbox.model.circuit import CircuitChange, CircuitPolicy, CircuitState, Sign, Signal
 from outbox.model.errors import Misconfigured
@@ -57,8 +58,12 @@ async def _state(inbox: Inbox) -> object:
 
 
 async def _fail(inbox: Inbox, count: int) -> list[CircuitChange]:
+    return await _fail_as(inbox, count, TROUBLE)
+
+
+async def _fail_as(inbox: Inbox, count: int, sign: Sign) -> list[CircuitChange]:
     due = await inbox.due(count)
-    return await inbox.session.tell_circuit([(one.id, TROUBLE) for one in due])
+    return await inbox.session.tell_circuit([(one.id, sign) for one in due])
 
 
 async def test_trouble_with_enough_deliveries_of_all_processes_opens_it_for_all(inboxes: tuple[Inbox, Inbox]) -> None:
@@ -144,6 +149,63 @@ async def test_a_call_that_may_not_begin_is_no_probe(inboxes: tuple[Inbox, Inbox
     assert await one.begin_as(Beginning(refused.id, refused.epoch, CallKind.LOOK_UP)) == {}, "it is not in doubt"
     assert await _state(one) == "open"
     assert set(await other.begin(probe)) == {probe.id}
+
+
+@pytest.mark.parametrize("first", [WORKS, TROUBLE], ids=lambda sign: sign.signal)
+async def test_a_probe_that_takes_longer_than_a_minute_is_heard_all_the_same(
+    inboxes: tuple[Inbox, Inbox], first: Sign
+) -> None:
+    """Else a target whose calls take so long would never be called again."""
+    one, other = inboxes
+    (before,) = await one.due(1)
+    await one.begin(before)
+    await _fail(other, 3)
+    await _pass_time(one)
+    (slow,) = await one.due(in_hand=(before.id,))
+    await one.begin(slow)
+    await _pass_time(one)
+    (second,) = await other.due()
+    await other.begin(second)
+    assert await one.session.tell_circuit([(before.id, WORKS)]) == [], "it began before the trouble"
+    (change,) = await one.session.tell_circuit([(slow.id, first)])
+    assert change.state is (CircuitState.CLOSED if first is WORKS else CircuitState.OPEN)
+
+
+async def test_an_open_circuit_waits_for_as_long_as_the_target_asks(inboxes: tuple[Inbox, Inbox]) -> None:
+    one, _ = inboxes
+    (change,) = await _fail_as(one, 3, Sign(Signal.TROUBLE, "503", 5000.0))
+    assert (change.state, change.seconds) == (CircuitState.OPEN, 5000.0)
+    left = await one.database.value("select extract(epoch from until - now())::float8 from inbox.circuit")
+    assert 4900 < float(str(left)) <= 5000
+
+
+async def test_too_many_requests_is_heard_while_the_circuit_is_open(inboxes: tuple[Inbox, Inbox]) -> None:
+    one, _ = inboxes
+    (calling, *_rest) = await one.due()
+    await _fail(one, 3)
+    throttled = Sign(Signal.THROTTLE, "429", 5000.0)
+    (change,) = await one.session.tell_circuit([(calling.id, throttled)])
+    assert (change.state, change.is_throttled, change.seconds) == (CircuitState.OPEN, True, 5000.0)
+    assert await _state(one) == "open"
+    async with one.database.connection() as connection:
+        await connection.execute("update inbox.circuit set until = now()")
+    assert await one.due() == []
+
+
+async def test_a_call_that_we_have_not_let_leave_says_nothing(inboxes: tuple[Inbox, Inbox]) -> None:
+    """As "the target wants fewer calls" it would forget the suspects, and close the circuit as a probe."""
+    one, _ = inboxes
+    silent = Sign(Signal.NONE)
+    suspects = await one.due(2)
+    await _fail(one, 2)
+    await tell_circuit(one.session, [Told(suspects[0].id, silent, is_watched=True)], lambda _: None)
+    assert (await one.due(1))[0].is_watched
+    await _fail(one, 3)
+    await _pass_time(one)
+    (probe,) = await one.due()
+    await one.begin(probe)
+    await tell_circuit(one.session, [Told(probe.id, silent, is_watched=True)], lambda _: None)
+    assert await _state(one) == "half_open"
 
 
 async def test_what_fails_for_every_message_opens_it_at_once_and_says_that_a_person_is_needed(

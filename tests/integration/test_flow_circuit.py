@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from outbox.model.circuit import CircuitState
+from outbox.postgres.circuit import set_circuit
 from sandbox.crm import CrmServer
 from sandbox.crm_faults import Fault, Faults, Script
 from tests.kit.broker import Broker
@@ -191,6 +193,36 @@ async def test_a_message_that_fails_alone_counts_once_patience_is_over(integrati
     assert seconds["failing"] >= 1
     assert row["failures"] == 3
     assert row["attempt"] > 3
+
+
+@pytest.mark.parametrize("ending", ["probe", "person"])
+async def test_a_process_that_saw_no_trouble_begins_gently_too(integration: Integration, ending: str) -> None:
+    integration.crm.set_faults(Faults(latency_ms=50))
+    server = integration.database.server
+
+    async def is_known() -> bool:
+        return bool(await integration.database.value("select count(*) = 16 from inbox.lane where owner is not null"))
+
+    async def are_taken() -> bool:
+        return await integration.database.value("select count(*) from inbox.delivery") == _BACKLOG
+
+    async with running(integration.settings()):
+        await until(is_known, what="the lanes are held")
+        await set_circuit(server, FLOW, CircuitState.OPEN, who="ann", why="the target is mended")
+        await _emit(integration, "A", _BACKLOG)
+        await until(are_taken, what="the backlog has come")
+        if ending == "person":
+            await set_circuit(server, FLOW, CircuitState.CLOSED, who="ann", why="it works again")
+        else:
+            async with integration.database.connection() as connection:
+                await connection.execute("update inbox.circuit set until = now()")
+        await _applied(integration, _BACKLOG)
+    # Each call that went well allows one more.
+    begun = await integration.database.rows(
+        "select (select count(*) from inbox.attempt b where b.began_at < a.ended_at) as before_its_end"
+        " from inbox.attempt a order by a.ended_at limit 2"
+    )
+    assert [row["before_its_end"] <= most for row, most in zip(begun, (1, 3), strict=True)] == [True, True], begun
 
 
 async def test_above_the_mark_the_queue_keeps_what_comes_and_everything_takes_effect_in_order(

@@ -92,7 +92,7 @@ async def test_a_receiver_that_has_disabled_the_webhook_is_left_alone_until_a_pe
             return await integration.database.value("select until = 'infinity' and needs_a_person from inbox.circuit")
 
         await until(is_told, what="the circuit waits for a person")
-        await set_circuit(integration.database.server, FLOW, CircuitState.CLOSED, who="ann", why=None)
+        await set_circuit(integration.database.server, FLOW, CircuitState.CLOSED, who="ann", why="it works again")
         await integration.in_state(event_id, "applied")
 
     assert list(receiver.effects) == [f"{FLOW}-{event_id}"]

@@ -47,6 +47,10 @@ from outbox.model.outcome import (
         (Throttled("search", 7.0, scope="flow"), Sign(Signal.THROTTLE, "search", 7.0)),
         (Throttled("quota", kind="daily"), Sign(Signal.THROTTLE, "quota", 3600.0, is_shared=True)),
         (Throttled("busy", kind="concurrency"), Sign(Signal.THROTTLE, "busy", 0.0)),
+        (TargetDown("503", 120.0), Sign(Signal.TROUBLE, "503", 120.0)),
+        (Unknown("502", 120.0), Sign(Signal.TROUBLE, "502", 120.0)),
+        (Throttled("all busy", kind="concurrency", is_ours=True), Sign(Signal.NONE)),
+        (NotTold(Throttled("all busy", kind="concurrency", is_ours=True)), Sign(Signal.NONE)),
         (NotTold(TargetDown("refused")), Sign(Signal.TROUBLE, "refused")),
     ],
 )

@@ -239,7 +239,7 @@ def test_a_secret_that_a_target_repeats_is_blotted_out_before_the_text_is_cut() 
         ),
         (
             NoAnswer(was_sent=False, reason="all busy", fault=Fault.BUSY),
-            Throttled("POST /deals: all busy", kind="concurrency"),
+            Throttled("POST /deals: all busy", kind="concurrency", is_ours=True),
         ),
         (NoAnswer(was_sent=True, reason="lost"), Unknown("POST /deals: lost")),
         (
