@@ -12,10 +12,9 @@ from outbox.model.errors import MappingError
 from outbox.model.inbox import Beginning, CallKind, DueDelivery, Parking
 from outbox.model.mapping import Map
 from outbox.model.recovery import (
-    AsyncJob,
+    KEYED,
     ClientNamedCreate,
     Doubt,
-    IdempotencyKey,
     LookUp,
     Park,
     Poll,
@@ -171,7 +170,7 @@ def _resumed(due: DueDelivery, capabilities: Capabilities, send: Send | None, pr
 
 
 def _is_open(strategy: RecoveryStrategy, sent_age_seconds: float) -> bool:
-    return not isinstance(strategy, IdempotencyKey | AsyncJob) or strategy.is_open(sent_age_seconds)
+    return not isinstance(strategy, KEYED) or strategy.is_open(sent_age_seconds)
 
 
 def _in_doubt(due: DueDelivery, reason: str, delay_seconds: float | None = None) -> Parking:

@@ -26,7 +26,7 @@ from outbox.model.outcome import (
     Throttled,
     Unknown,
 )
-from outbox.model.recovery import AsyncJob, IdempotencyKey, LookupThenCreate, NoRecovery, RecoveryStrategy
+from outbox.model.recovery import KEYED, AsyncJob, IdempotencyKey, RecoveryStrategy, leaves_a_doubt
 
 
 class State(StrEnum):
@@ -141,14 +141,14 @@ def settle(
         settlement = _settle(outcome, attempt=attempt, failures=failures or 0, policy=policy, jitter=jitter)
     if isinstance(outcome, Accepted) and isinstance(recovery, AsyncJob) and outcome.job_url is not None:
         return _running(outcome.job_url, recovery)
-    if not was_in_doubt and not _leaves_a_doubt(outcome, recovery, is_unsent=is_unsent):
+    if not was_in_doubt and not leaves_a_doubt(outcome, recovery, is_unsent=is_unsent):
         has_cached = isinstance(recovery, IdempotencyKey) and recovery.caches_errors
         is_again = settlement.state is State.RETRY and isinstance(outcome, Retry)
         # Under the same key the target would repeat this very answer for ever.
         return replace(settlement, starts_anew=True) if has_cached and is_again else settlement
     if settlement.state is State.RETRY:
         return replace(settlement, state=State.IN_DOUBT)
-    if settlement.state is State.DEAD and (isinstance(outcome, Retry) or isinstance(recovery, _KEYED)):
+    if settlement.state is State.DEAD and (isinstance(outcome, Retry) or isinstance(recovery, KEYED)):
         what = "the tries are used up" if isinstance(outcome, Retry) else "a later one was refused"
         return replace(
             settlement,
@@ -157,24 +157,6 @@ def settle(
             reason=f"an earlier try may have been applied, and {what}: {settlement.reason}",
         )
     return settlement
-
-
-_KEYED = IdempotencyKey | AsyncJob
-
-
-def _leaves_a_doubt(outcome: Outcome, recovery: RecoveryStrategy, *, is_unsent: bool) -> bool:
-    """Say whether an answer that calls for another try leaves open what became of this one, or of one beside it.
-
-    A gateway says "out of service" also of what it has passed on. Repeating that is safe within the bounds of a
-    strategy, which are kept by those in doubt. Without such a strategy only the settings say it, and are believed.
-    """
-    match outcome:
-        case TargetDown():
-            return not is_unsent and not isinstance(recovery, NoRecovery | LookupThenCreate)
-        case Retry():
-            return outcome.is_key_in_use and isinstance(recovery, _KEYED)
-        case _:
-            return False
 
 
 def _settle(outcome: Outcome, *, attempt: int, failures: int, policy: RetryPolicy, jitter: float) -> Settlement:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
+from outbox.model.outcome import Outcome, Retry, TargetDown
+
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
@@ -78,7 +80,24 @@ class NoRecovery:
     """Nothing makes a second call safe: an unknown outcome is parked for a person."""
 
 
+# The strategies by which a second request is known for the first one as long as it bears the same key.
+KEYED = IdempotencyKey | AsyncJob
 RecoveryStrategy = IdempotencyKey | UpsertByReference | ClientNamedCreate | LookupThenCreate | AsyncJob | NoRecovery
+
+
+def leaves_a_doubt(outcome: Outcome, recovery: RecoveryStrategy, *, is_unsent: bool) -> bool:
+    """Say whether an answer that calls for another try leaves open what became of this one, or of one beside it.
+
+    A gateway says "out of service" also of what it has passed on. Repeating that is safe within the bounds of a
+    strategy, which are kept by those in doubt. Without such a strategy only the settings say it, and are believed.
+    """
+    match outcome:
+        case TargetDown():
+            return not is_unsent and not isinstance(recovery, NoRecovery | LookupThenCreate)
+        case Retry():
+            return outcome.is_key_in_use and isinstance(recovery, KEYED)
+        case _:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
