@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from outbox.inbox.decide import Ask, Call, Send
 from outbox.model.adapter import Adapter
@@ -57,14 +58,14 @@ def not_sent(calls: Sequence[Call], reason: str) -> Sequence[Answer]:
 def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, jitter: float) -> Result:
     """Return what is written of a call that came back."""
     due, recovery = call.due, call.capabilities.recovery
-    is_unsent = False
+    is_unsent, is_excused = False, _is_excused(due, policy)
     match call, answer:
         case Send(), Receipt(outcome):
             is_unsent = isinstance(outcome, _BEFORE_SENDING) and answer.http_status is None
             settlement = settle(
                 outcome,
                 attempt=attempt,
-                failures=None if _is_excused(due, policy) else due.failures,
+                failures=None if is_excused else due.failures,
                 policy=policy,
                 jitter=jitter,
                 recovery=recovery,
@@ -73,7 +74,7 @@ def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, 
             )
         case Ask(_, CallKind.POLL, job), Receipt(outcome):
             settlement = settle_poll(
-                _excused(outcome) if due.is_probe and isinstance(outcome, Unknown) else outcome,
+                replace(outcome, is_failure=False) if is_excused and isinstance(outcome, Unknown) else outcome,
                 job=job,
                 sent_age_seconds=due.last_sent_age_seconds or 0.0,
                 recovery=recovery if isinstance(recovery, AsyncJob) else AsyncJob(0),
@@ -83,7 +84,7 @@ def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, 
                 jitter=jitter,
             )
         case Ask(), Found(told):
-            if due.is_probe and isinstance(told, NotTold) and isinstance(told.outcome, Retry):
+            if is_excused and isinstance(told, NotTold) and isinstance(told.outcome, Retry):
                 told = NotTold(TargetDown(told.outcome.reason, told.outcome.after_seconds))
             settlement = settle_look_up(told, attempt=attempt, failures=due.failures, policy=policy, jitter=jitter)
         case _:

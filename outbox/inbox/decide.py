@@ -93,7 +93,7 @@ def decide(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter) -> Call 
         return _resumed(due, capabilities, send, None)
     if due.request_sha256 is None:
         return send
-    if not _is_open(capabilities.recovery, due.sent_age_seconds):
+    if not _is_open(capabilities.recovery, due.sent_age_seconds or 0.0):
         # That it was not done is only what the answers say, and by now the target does not know the key any more.
         return _in_doubt(due, "the target's idempotency window is over", 0.0)
     if due.request_sha256 == send.request_sha256:

@@ -47,7 +47,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.READY: frozenset({State.APPLYING, State.BLOCKED, State.DEAD, State.SKIPPED}),
     State.BLOCKED: frozenset({State.READY, State.SKIPPED}),
     State.APPLYING: frozenset({State.APPLIED, State.READY, State.RETRY, State.IN_DOUBT, State.DEAD}),
-    State.RETRY: frozenset({State.APPLYING, State.DEAD, State.SKIPPED}),
+    State.RETRY: frozenset({State.APPLYING, State.IN_DOUBT, State.DEAD, State.SKIPPED}),
     State.IN_DOUBT: frozenset({State.APPLYING, State.APPLIED, State.READY, State.SKIPPED}),
     State.DEAD: frozenset({State.READY, State.BLOCKED, State.APPLIED, State.SKIPPED}),
     State.APPLIED: frozenset(),

@@ -183,12 +183,10 @@ async def test_too_many_requests_is_heard_while_the_circuit_is_open(inboxes: tup
     one, _ = inboxes
     (calling, *_rest) = await one.due()
     await _fail(one, 3)
-    throttled = Sign(Signal.THROTTLE, "429", 5000.0)
-    (change,) = await one.session.tell_circuit([(calling.id, throttled)])
+    (change,) = await one.session.tell_circuit([(calling.id, Sign(Signal.THROTTLE, "429", 5000.0))])
     assert (change.state, change.is_throttled, change.seconds) == (CircuitState.OPEN, True, 5000.0)
     assert await _state(one) == "open"
-    async with one.database.connection() as connection:
-        await connection.execute("update inbox.circuit set until = now()")
+    await one.database.value("update inbox.circuit set until = now() returning 1")
     assert await one.due() == []
 
 

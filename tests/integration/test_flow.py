@@ -11,11 +11,8 @@ from sandbox.crm import CrmServer
 from sandbox.crm_faults import Faults, Script
 from tests.kit.broker import Broker
 from tests.kit.database import Database
-from tests.kit.running import FLOW, MAPPING, Integration, running
+from tests.kit.running import ALONE, FLOW, MAPPING, Integration, running
 from tests.kit.waiting import until
-
-# Nothing else goes on that would show a working target, so failures would not count yet.
-ALONE = {"attempts": 3, "first": "20ms", "max": "50ms", "patience": "0s"}
 
 
 @pytest.fixture

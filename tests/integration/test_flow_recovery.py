@@ -13,7 +13,7 @@ from sandbox.crm import CrmServer
 from sandbox.crm_faults import Faults, Script
 from tests.kit.broker import Broker
 from tests.kit.database import Database
-from tests.kit.running import Integration, running
+from tests.kit.running import ALONE, RETRY, Integration, running
 from tests.kit.waiting import until
 
 LOOK_UP = {
@@ -46,17 +46,25 @@ async def integration(database: Database, broker: Broker, tmp_path: Path) -> Asy
         yield Integration(database, broker, crm, tmp_path)
 
 
-def settings_for(integration: Integration, style: str, *, key: Mapping[str, str] = KEY, **changes: object) -> Settings:
+def settings_for(
+    integration: Integration,
+    style: str,
+    *,
+    key: Mapping[str, str] = KEY,
+    retry: Mapping[str, object] = RETRY,
+    **changes: object,
+) -> Settings:
     operation = {"method": "POST", "external_id": "deal.id"} | STYLES[style] | changes
     statuses: Mapping[str, str] = {"409": "already_applied"} if style == "named_create" else {}
     return integration.settings(
+        retry=retry,
         adapter={
             "use": "rest",
             "connection": "crm",
             "idempotency": key if style in KEYED else None,
             "statuses": statuses,
             "operations": {"order.confirmed": {name: value for name, value in operation.items() if value is not None}},
-        }
+        },
     )
 
 
@@ -127,7 +135,7 @@ async def _parked(integration: Integration, event_id: str) -> asyncpg.Record:
 async def test_a_target_that_never_answers_the_question_leaves_it_to_a_person(integration: Integration) -> None:
     integration.crm.add_script(Script(order_ref="SO-1", fault="drop_after_effect", times=1))
     nonsense = {"path": "/unkeyed/deals", "query": {"ref": "{reference}"}, "records": "deals"}
-    async with running(settings_for(integration, "look_up", look_up=nonsense)):
+    async with running(settings_for(integration, "look_up", retry=ALONE, look_up=nonsense)):
         event_id = await integration.emit("SO-1")
         row = await _parked(integration, event_id)
     assert (row["state"], row["failures"]) == ("in_doubt", 3)

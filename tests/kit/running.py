@@ -30,6 +30,9 @@ MAPPING = [
     {"source_field": "amount", "target_field": "amount", "required": True},
     {"source_field": "currency", "target_field": "currency", "default": "EUR"},
 ]
+RETRY = {"attempts": 3, "first": "20ms", "max": "50ms"}
+# Nothing else goes on that would show a working target, so failures would not count yet.
+ALONE = RETRY | {"patience": "0s"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Integration:
             "events": ["order.confirmed"],
             "adapter": sections.pop("adapter", adapter),
             "mapping": sections.pop("mapping", MAPPING),
-            "retry": sections.pop("retry", {"attempts": 3, "first": "20ms", "max": "50ms"}),
+            "retry": sections.pop("retry", RETRY),
             "circuit": {"first": "20ms", "max": "50ms"},
             **sections.pop("flow", {}),
         }
