@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
+import time
 from collections.abc import Mapping
 from importlib import metadata
 from types import SimpleNamespace
@@ -15,7 +17,7 @@ from adapters.answers import Answer, Fault, NoAnswer
 from adapters.http_body import RequestBody, read_answer
 from adapters.http_guard import Guard
 from adapters.http_progress import Phase, Progress
-from adapters.http_reasons import PROXY_AUTHENTICATION, PROXY_REFUSES, SentAgain, no_answer
+from adapters.http_reasons import PROXY_AUTHENTICATION, PROXY_REFUSES, SentAgain, TooLate, no_answer
 from adapters.http_tls import Tls
 from outbox.model.adapter import Request
 from outbox.model.connection import Connection, TlsFiles
@@ -58,24 +60,29 @@ class HttpClient:
         allowed = connection.allowed_networks if self._proxy is None else _EVERYWHERE
         self._guard = Guard(url or connection.base_url, allowed)
 
-    async def exchange(self, request: Request, headers: Mapping[str, str]) -> Answer | NoAnswer:
-        """Send a request and read its answer; never raises for anything that a target or network does."""
+    async def exchange(
+        self, request: Request, headers: Mapping[str, str], *, leave_by: float = math.inf
+    ) -> Answer | NoAnswer:
+        """Send a request and read its answer; never raises for anything that a target or network does.
+
+        ``leave_by``: past this moment, by `time.monotonic`, no byte leaves any more.
+        """
+        wait_seconds = max(min(self._connection.timeout, leave_by - time.monotonic()), 0.0)
         try:
             if self._places.locked():
-                async with asyncio.timeout(self._connection.timeout):
+                async with asyncio.timeout(wait_seconds):
                     await self._places.acquire()
             else:
                 await self._places.acquire()
         except TimeoutError:
             return NoAnswer(
                 was_sent=False,
-                reason=f"all {self._connection.max_connections} connections were busy "
-                f"for {self._connection.timeout:g} s",
+                reason=f"all {self._connection.max_connections} connections were busy for {wait_seconds:.3g} s",
                 fault=Fault.BUSY,
             )
         ends_at = asyncio.get_running_loop().time() + self._connection.timeout
         deadline = asyncio.timeout_at(ends_at)
-        progress = Progress(self._connection, deadline, ends_at)
+        progress = Progress(self._connection, deadline, ends_at, leave_by)
         try:
             # Around everything, also the library's tidying up after the answer.
             async with deadline:
@@ -164,6 +171,8 @@ async def _mark_sent(
     if progress.was_sent:
         # Raised before the first byte of the repetition, so the target sees one request.
         raise SentAgain
+    if time.monotonic() > progress.leave_by:
+        raise TooLate
     progress.sending()
     if params.headers.get("Content-Length", "0") == "0":
         progress.waiting()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from enum import StrEnum
 
 from outbox.model.connection import Connection
@@ -22,13 +23,17 @@ class Progress:
     """One call: its phase, its status once known, and its deadline, which moves with the phase.
 
     Every deadline ends with the total one at the latest, at ``ends_at`` of the loop's clock, which is where it stands
-    when this is made. Connecting has its own in the HTTP library.
+    when this is made. Connecting has its own in the HTTP library. ``leave_by``: when, by `time.monotonic`, it is too
+    late for the first byte.
     """
 
-    def __init__(self, connection: Connection, deadline: asyncio.Timeout, ends_at: float) -> None:
+    def __init__(
+        self, connection: Connection, deadline: asyncio.Timeout, ends_at: float, leave_by: float = math.inf
+    ) -> None:
         self._connection = connection
         self._deadline = deadline
         self._ends_at = ends_at
+        self.leave_by = leave_by
         self.phase = Phase.CONNECTING
         self.status: int | None = None
         self.sent_bytes = 0

@@ -22,6 +22,10 @@ class SentAgain(Exception):
     """The HTTP library was about to send a request a second time."""
 
 
+class TooLate(Exception):
+    """The first byte was about to leave when it must not any more."""
+
+
 def no_answer(error: Exception, progress: Progress, connection: Connection) -> NoAnswer:
     """Return what an error means for the request."""
     if not progress.was_sent:
@@ -46,6 +50,8 @@ def _why_not_sent(error: Exception, connection: Connection) -> str:
             return "base_url and path make no valid URL"
         case TlsUnusable():
             return str(error)
+        case TooLate():
+            return "not sent: what it had to wait for took too long"
         case TimeoutError():
             return f"could not be sent within {connection.timeout:g} s"
         case _:
@@ -101,6 +107,8 @@ def _fault(error: Exception) -> Fault:
             return Fault.CONFIGURATION
         case aiohttp.ClientSSLError() if tls_problem(error) is not None:
             return Fault.CONFIGURATION
+        case TooLate():
+            return Fault.BUSY
         case aiohttp.ClientHttpProxyError(status=status) if status == PROXY_AUTHENTICATION:
             return Fault.CONFIGURATION
         case _:

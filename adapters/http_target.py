@@ -37,6 +37,7 @@ class HttpTarget:
         request: Request,
         *,
         is_repeatable: bool,
+        leave_by: float,
         traceparent: str | None = None,
         signature: Mapping[str, str] | None = None,
     ) -> Answer | NoAnswer:
@@ -45,6 +46,7 @@ class HttpTarget:
         Args:
             request: as it was rendered.
             is_repeatable: a second one would do no harm, so a kept connection may carry it; see `HttpClient`.
+            leave_by: when the first byte must have left; see `outbox.model.adapter.Adapter.send`.
             traceparent: of the message, left out when it is none.
             signature: headers of this try alone.
         """
@@ -57,7 +59,7 @@ class HttpTarget:
             headers["Authorization"] = login.authorization
         if traceparent is not None and is_traceparent(traceparent):
             headers[TRACEPARENT] = traceparent
-        came = await (self._kept if is_repeatable else self._fresh).exchange(request, headers)
+        came = await (self._kept if is_repeatable else self._fresh).exchange(request, headers, leave_by=leave_by)
         if isinstance(came, Answer) and came.status == _UNAUTHORIZED:
             return replace(came, is_login_stale=self._credentials.refused(login))
         if isinstance(came, Answer) and came.is_success:

@@ -69,7 +69,7 @@ class RestAdapter:
         """
         return rendered(delivery, self._way(delivery.type).operation, self._settings, self._base_url)
 
-    async def send(self, requests: Sequence[Request], *, traceparent: str | None) -> Sequence[Receipt]:
+    async def send(self, requests: Sequence[Request], *, leave_by: float, traceparent: str | None) -> Sequence[Receipt]:
         """Send requests that `render` made, once.
 
         Raises:
@@ -80,40 +80,40 @@ class RestAdapter:
             raise TypeError("a REST request must come from render()")
         batch = self._way(ours[0].event_type).operation.batch
         if batch is None:
-            return [await self._send(request, traceparent) for request in ours]
-        return await self._send_batch(ours, batch, traceparent)
+            return [await self._send(request, leave_by, traceparent) for request in ours]
+        return await self._send_batch(ours, batch, leave_by, traceparent)
 
-    async def look_up(self, event_type: str, reference: str) -> Found:
+    async def look_up(self, event_type: str, reference: str, *, leave_by: float) -> Found:
         """Ask for a record as the operation's ``look_up`` says."""
         request = self._way(event_type).operation.look_up
         if request is None:
             return Found(NotTold(Configuration(f"{event_type}: this operation has no look_up")))
-        came = await self._ask(look_up_url(self._base_url, request, reference))
+        came = await self._ask(look_up_url(self._base_url, request, reference), leave_by)
         call = self._question(f"GET {request.path[:_MAX_PATH_CHARACTERS]}", reference)
         return found(came, replace(call, rules=self._settings.rules), request, reference)
 
-    async def poll(self, event_type: str, job: str) -> Receipt:
+    async def poll(self, event_type: str, job: str, *, leave_by: float) -> Receipt:
         """Ask for a job as the operation's ``job`` says."""
         request, url = self._way(event_type).operation.job, job_url(self._base_url, job)
         if request is None or url is None:
             return Receipt(Configuration(f"{event_type}: the job's address is not one of this target"))
-        came = await self._ask(url)
+        came = await self._ask(url, leave_by)
         return ended(came, self._question("GET job", job), request)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._target.close()
 
-    async def _ask(self, url: str) -> Answer | NoAnswer:
+    async def _ask(self, url: str, leave_by: float) -> Answer | NoAnswer:
         headers = overlaid({"Accept": "application/json"}, self._settings.headers)
         version = self._settings.api_version
         if version is not None and version.header is not None:
             headers[version.header] = version.name
-        return await self._target.call(Request("GET", url, b"", headers), is_repeatable=True)
+        return await self._target.call(Request("GET", url, b"", headers), is_repeatable=True, leave_by=leave_by)
 
-    async def _send(self, request: RestRequest, traceparent: str | None) -> Receipt:
+    async def _send(self, request: RestRequest, leave_by: float, traceparent: str | None) -> Receipt:
         is_repeatable = self._way(request.event_type).is_repeatable
-        came = await self._target.call(request, is_repeatable=is_repeatable, traceparent=traceparent)
+        came = await self._target.call(request, is_repeatable=is_repeatable, leave_by=leave_by, traceparent=traceparent)
         # Afterwards: by now the token is known that a reason must not repeat.
         call = self._call(request)
         if isinstance(came, Answer):
@@ -121,12 +121,14 @@ class RestAdapter:
         return Receipt(classify_no_answer(came, call.label, call.secrets), http_status=came.status)
 
     async def _send_batch(
-        self, requests: Sequence[RestRequest], batch: Batch, traceparent: str | None
+        self, requests: Sequence[RestRequest], batch: Batch, leave_by: float, traceparent: str | None
     ) -> Sequence[Receipt]:
         first = requests[0]
         together = replace(first, body=body_of([request.body for request in requests], batch.records))
         is_repeatable = self._way(first.event_type).is_repeatable
-        came = await self._target.call(together, is_repeatable=is_repeatable, traceparent=traceparent)
+        came = await self._target.call(
+            together, is_repeatable=is_repeatable, leave_by=leave_by, traceparent=traceparent
+        )
         call = self._call(first)
         if isinstance(came, NoAnswer):
             return [Receipt(classify_no_answer(came, call.label, call.secrets), came.status)] * len(requests)
@@ -135,11 +137,17 @@ class RestAdapter:
         if whole is None:
             return [Receipt(outcome, came.status) for outcome in outcomes(came, call, batch, documents)]
         if len(requests) > 1 and blames_a_record(whole):
-            return await self._one_by_one(requests, batch, traceparent, refused_with=came.status)
+            return await self._one_by_one(requests, batch, leave_by, traceparent, refused_with=came.status)
         return [Receipt(whole, came.status)] * len(requests)
 
     async def _one_by_one(
-        self, requests: Sequence[RestRequest], batch: Batch, traceparent: str | None, *, refused_with: int
+        self,
+        requests: Sequence[RestRequest],
+        batch: Batch,
+        leave_by: float,
+        traceparent: str | None,
+        *,
+        refused_with: int,
     ) -> Sequence[Receipt]:
         """Send each record of a call that was refused as a whole by itself: the innocent must not pay for one.
 
@@ -147,7 +155,7 @@ class RestAdapter:
         """
         receipts: list[Receipt] = []
         for request in requests:
-            (receipt,) = await self._send_batch([request], batch, traceparent)
+            (receipt,) = await self._send_batch([request], batch, leave_by, traceparent)
             receipts.append(receipt)
             if not (isinstance(receipt.outcome, Applied | AlreadyApplied) or blames_a_record(receipt.outcome)):
                 # The target is the trouble now, and would be for the rest.

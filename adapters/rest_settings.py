@@ -50,7 +50,7 @@ class Operation(BaseModel):
 
     ``recovery`` is by default ``idempotency_key`` where the adapter has one, else ``none``. ``reference``: the field of
     the document by which the target can be asked for the record; by default the filled path, if it names one.
-    ``settle``: how long after it left a call may still take effect.
+    ``settle``: how long after its end, as we saw it, a call may still take effect.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -69,15 +69,15 @@ class WebhookAdapter:
         headers[ID] = message_id(delivery.idempotency_key)
         return Request("POST", self._url, self._body(delivery), headers)
 
-    async def send(self, requests: Sequence[Request], *, traceparent: str | None) -> Sequence[Receipt]:
+    async def send(self, requests: Sequence[Request], *, leave_by: float, traceparent: str | None) -> Sequence[Receipt]:
         """Send a request that `render` made, once."""
-        return [await self._send(request, traceparent) for request in requests]
+        return [await self._send(request, leave_by, traceparent) for request in requests]
 
-    async def look_up(self, _event_type: str, _reference: str) -> Found:
+    async def look_up(self, _event_type: str, _reference: str, *, leave_by: float) -> Found:  # noqa: ARG002 - nothing leaves
         """Say that a receiver cannot be asked."""
         return Found(NotTold(Configuration(f"{_LABEL}: a receiver cannot be asked what it has")))
 
-    async def poll(self, _event_type: str, _job: str) -> Receipt:
+    async def poll(self, _event_type: str, _job: str, *, leave_by: float) -> Receipt:  # noqa: ARG002 - nothing leaves
         """Say that a receiver has no jobs."""
         return Receipt(Configuration(f"{_LABEL}: a receiver has no jobs"))
 
@@ -99,11 +99,13 @@ class WebhookAdapter:
             envelope["timestamp"] = timestamp
         return encode(envelope | {"data": delivery.document})
 
-    async def _send(self, request: Request, traceparent: str | None) -> Receipt:
+    async def _send(self, request: Request, leave_by: float, traceparent: str | None) -> Receipt:
         # The receiver compares with its own clock; ours is kept by the machine and read for nothing else.
         signed = signature(self._keys, request.headers[ID], int(time.time()), request.body)
         is_repeatable = self._settings.remembers is not None
-        came = await self._target.call(request, is_repeatable=is_repeatable, traceparent=traceparent, signature=signed)
+        came = await self._target.call(
+            request, is_repeatable=is_repeatable, leave_by=leave_by, traceparent=traceparent, signature=signed
+        )
         if not isinstance(came, Answer):
             return Receipt(classify_no_answer(came, _LABEL, self._secrets()), came.status)
         return Receipt(classify(came, is_repeatable=is_repeatable), came.status)

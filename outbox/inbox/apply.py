@@ -230,7 +230,7 @@ class Applier:
     async def _call(self, calls: Sequence[Call], attempts: Mapping[int, int], leave_by: float) -> None:
         started_at = time.monotonic()
         is_too_late = started_at > leave_by
-        answers = not_sent(calls, _STOOD_STILL) if is_too_late else await answered(self._adapter, calls)
+        answers = not_sent(calls, _STOOD_STILL) if is_too_late else await answered(self._adapter, calls, leave_by)
         seconds = time.monotonic() - started_at
         for call, answer in zip(calls, answers, strict=True):
             attempt = attempts[call.due.id]

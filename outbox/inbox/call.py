@@ -30,20 +30,23 @@ _BEFORE_SENDING = (TargetDown, Throttled, CredentialsExpired, Configuration)
 Answer = Receipt | Found
 
 
-async def answered(adapter: Adapter, calls: Sequence[Call]) -> Sequence[Answer]:
-    """Make the call of a group, and return an answer for each; see `outbox.inbox.decide.groups`."""
+async def answered(adapter: Adapter, calls: Sequence[Call], leave_by: float) -> Sequence[Answer]:
+    """Make the call of a group, and return an answer for each; see `outbox.inbox.decide.groups`.
+
+    ``leave_by``: see `outbox.model.adapter.Adapter.send`.
+    """
     try:
         match calls[0]:
             case Send():
                 requests = [call.request for call in calls if isinstance(call, Send)]
-                receipts = await adapter.send(requests, traceparent=calls[0].due.traceparent)
+                receipts = await adapter.send(requests, leave_by=leave_by, traceparent=calls[0].due.traceparent)
                 if len(receipts) == len(calls):
                     return receipts
                 return _for_all(calls, f"the adapter answered {len(receipts)} of {len(calls)} requests")
             case Ask(due, CallKind.LOOK_UP, about):
-                return [await adapter.look_up(due.type, about)]
+                return [await adapter.look_up(due.type, about, leave_by=leave_by)]
             case Ask(due, _, about):
-                return [await adapter.poll(due.type, about)]
+                return [await adapter.poll(due.type, about, leave_by=leave_by)]
     except Exception as error:  # noqa: BLE001 - the one place where an attempt's outcome is decided
         # A bug in an adapter: the request may have left, so the delivery is in doubt and not lost.
         return _for_all(calls, f"the adapter failed: {type(error).__name__}")

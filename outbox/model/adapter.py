@@ -94,21 +94,29 @@ class Adapter(Protocol):
         """
         ...
 
-    async def send(self, requests: Sequence[Request], *, traceparent: str | None) -> Sequence[Receipt]:
+    async def send(self, requests: Sequence[Request], *, leave_by: float, traceparent: str | None) -> Sequence[Receipt]:
         """Send requests in one call, once, and say how each ended; never raises for anything the target does.
 
         Args:
             requests: as many as `Capabilities.max_batch` at most, of one operation.
+            leave_by: when the first byte must have left, by `time.monotonic`. Whatever was waited for, past this moment
+                nothing leaves, and the outcome says so (`Throttled`, without a status): others may act on it by then.
             traceparent: of the first of them.
         """
         ...
 
-    async def look_up(self, event_type: str, reference: str) -> Found:
-        """Ask whether a record with this reference is there; never raises for anything the target does."""
+    async def look_up(self, event_type: str, reference: str, *, leave_by: float) -> Found:
+        """Ask whether a record with this reference is there; never raises for anything the target does.
+
+        ``leave_by``: as with `send`.
+        """
         ...
 
-    async def poll(self, event_type: str, job: str) -> Receipt:
-        """Ask how a job ended that the target has accepted: `Accepted` again while it runs."""
+    async def poll(self, event_type: str, job: str, *, leave_by: float) -> Receipt:
+        """Ask how a job ended that the target has accepted: `Accepted` again while it runs.
+
+        ``leave_by``: as with `send`.
+        """
         ...
 
     async def close(self) -> None:

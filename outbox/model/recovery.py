@@ -35,8 +35,8 @@ class UpsertByReference:
     """The request names its record by a reference of ours and says what it is to be: sending it again changes nothing.
 
     But a call that the target is still at may write its record after a later event of the key has, or after a
-    repetition was refused. So nothing goes on until it is over: ``settle_seconds`` after it left, at least the longest
-    time that the target gives a request.
+    repetition was refused. So nothing goes on until it is over there too: ``settle_seconds`` after it was over for us,
+    at least the longest time that the target gives a request.
     """
 
     settle_seconds: float = 0.0
@@ -106,7 +106,7 @@ class Doubt:
 
     Args:
         first_sent_age_seconds: since the first byte of the first call under this key left.
-        last_sent_age_seconds: since the latest call began.
+        last_sent_age_seconds: since the latest call was over for us, or since it began if nobody saw its end.
         is_same_request: what would be sent now is byte for byte what was sent first.
         is_same_reference: what would be sent now names the same record.
         job: where the target said to ask, if it did.

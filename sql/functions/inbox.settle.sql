@@ -52,7 +52,10 @@ begin
                settled_at = case when r.state in ('applied', 'dead') then clock_timestamp() end,
                is_passed = r.state = 'dead' and pass_dead,
                first_sent_at = case when not r.is_forgotten then d.first_sent_at end,
-               last_sent_at = case when not r.is_forgotten then d.last_sent_at end,
+               -- The target may still be at what we have only given up waiting for.
+               last_sent_at = case when r.is_forgotten then null
+                                   when r.call = 'send' and not r.is_unsent then clock_timestamp()
+                                   else d.last_sent_at end,
                request_sha256 = case when not r.is_forgotten then d.request_sha256 end,
                reference = case when not r.is_forgotten then d.reference end,
                job = case when not r.is_forgotten then coalesce(r.job, d.job) end,

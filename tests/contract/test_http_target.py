@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import math
+import time
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
-from adapters.answers import Answer, NoAnswer
+from adapters.answers import Answer, Fault, NoAnswer
 from adapters.http_target import HttpTarget
 from adapters.registry import ADAPTERS
 from outbox.app import App, Roles
@@ -14,6 +17,7 @@ from outbox.config.load import load
 from outbox.model.adapter import Request
 from outbox.model.connection import Connection
 from tests.contract.rest_loopback import OK, Peer, raw_server, target
+from tests.kit.waiting import rest
 
 
 async def test_all_flows_of_a_connection_together_keep_to_its_limit() -> None:
@@ -28,7 +32,9 @@ async def test_all_flows_of_a_connection_together_keep_to_its_limit() -> None:
         shared = HttpTarget(settings)
         async with asyncio.TaskGroup() as group:
             calls = [
-                group.create_task(shared.call(Request("POST", server.url, b"{}"), is_repeatable=number % 2 == 0))
+                group.create_task(
+                    shared.call(Request("POST", server.url, b"{}"), is_repeatable=number % 2 == 0, leave_by=math.inf)
+                )
                 for number in range(6)
             ]
             while server.connections < 2:
@@ -42,6 +48,57 @@ async def test_all_flows_of_a_connection_together_keep_to_its_limit() -> None:
     assert len(server.requests) == sum(isinstance(one, NoAnswer) and one.was_sent for one in came) < 6
 
 
+async def test_what_gets_no_place_in_time_does_not_leave() -> None:
+    release = asyncio.Event()
+
+    async def session(peer: Peer) -> None:
+        await peer.read_request()
+        await release.wait()
+        await peer.answer(OK)
+
+    async with raw_server(session) as server:
+        shared = HttpTarget(Connection.model_validate({"base_url": server.url, "max_connections": 1}))
+        async with asyncio.TaskGroup() as group:
+            request = Request("POST", server.url, b"{}")
+            holding = group.create_task(shared.call(request, is_repeatable=False, leave_by=math.inf))
+            while not server.requests:
+                await asyncio.to_thread(lambda: None)
+            late = await shared.call(request, is_repeatable=False, leave_by=time.monotonic() + 0.2)
+            release.set()
+        await shared.close()
+
+    assert isinstance(holding.result(), Answer)
+    assert late == NoAnswer(was_sent=False, reason="all 1 connections were busy for 0.2 s", fault=Fault.BUSY)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("body", [b"{}", b""])
+async def test_what_had_to_wait_too_long_for_its_token_does_not_leave(body: bytes) -> None:
+    calls = 0
+    leave_by = time.monotonic() + 0.2
+
+    async def serve(request: web.Request) -> web.Response:
+        nonlocal calls
+        if request.path == "/token":
+            await rest(leave_by - time.monotonic() + 0.05)
+            return web.json_response({"access_token": "t", "expires_in": 60})
+        calls += 1
+        return web.json_response({})
+
+    async with target(serve) as url:
+        login = {"token_url": f"{url}/token", "client_id": "a", "client_secret": "b"}
+        shared = HttpTarget(Connection.model_validate({"base_url": url, "oauth2": login}))
+        request = Request("POST", url, body)
+        late = await shared.call(request, is_repeatable=True, leave_by=leave_by)
+        in_time = await shared.call(request, is_repeatable=True, leave_by=time.monotonic() + 30)
+        await shared.close()
+
+    reason = "not sent: what it had to wait for took too long"
+    assert late == NoAnswer(was_sent=False, reason=reason, fault=Fault.BUSY)
+    assert isinstance(in_time, Answer)
+    assert calls == 1
+
+
 async def test_a_kept_connection_carries_only_what_may_be_repeated() -> None:
     async def session(peer: Peer) -> None:
         while True:
@@ -51,7 +108,7 @@ async def test_a_kept_connection_carries_only_what_may_be_repeated() -> None:
     async with raw_server(session) as server:
         shared = HttpTarget(Connection(base_url=server.url))
         for is_repeatable, connections in ((True, 1), (True, 1), (False, 2), (True, 2), (False, 3)):
-            came = await shared.call(Request("POST", server.url, b"{}"), is_repeatable=is_repeatable)
+            came = await shared.call(Request("POST", server.url, b"{}"), is_repeatable=is_repeatable, leave_by=math.inf)
             assert isinstance(came, Answer)
             assert server.connections == connections
         await shared.close()
@@ -72,7 +129,9 @@ async def test_flows_of_a_connection_fetch_one_token() -> None:
         shared = HttpTarget(Connection.model_validate({"base_url": url, "oauth2": login}))
         async with asyncio.TaskGroup() as group:
             for is_repeatable in (True, False, True, False):
-                group.create_task(shared.call(Request("POST", url, b"{}"), is_repeatable=is_repeatable))
+                group.create_task(
+                    shared.call(Request("POST", url, b"{}"), is_repeatable=is_repeatable, leave_by=math.inf)
+                )
         await shared.close()
 
     assert fetched == 1

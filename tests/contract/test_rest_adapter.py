@@ -1,6 +1,7 @@
 """What the REST adapter sends to a real socket, and what it makes of the answers."""
 
 import json
+import math
 from dataclasses import replace
 from decimal import Decimal
 
@@ -73,7 +74,7 @@ async def test_an_invalid_traceparent_is_left_out() -> None:
         await peer.answer(OK)
 
     async with raw_server(session) as server, adapter_for(server.url) as adapter:
-        await adapter.send([adapter.render(DELIVERY)], traceparent="evil\r\nX-Evil: 1")
+        await adapter.send([adapter.render(DELIVERY)], leave_by=math.inf, traceparent="evil\r\nX-Evil: 1")
 
     assert b"traceparent" not in server.requests[0].lower()
     assert b"x-evil" not in server.requests[0].lower()
@@ -233,7 +234,7 @@ async def test_numbers_and_paths_arrive_as_they_were_rendered() -> None:
         adapter_for(server.url, method="PUT", path="/d/{ref}") as adapter,
     ):
         rendered = adapter.render(delivery)
-        await adapter.send([rendered], traceparent=None)
+        await adapter.send([rendered], leave_by=math.inf, traceparent=None)
 
     request_line, _, rest = server.requests[0].partition(b"\r\n")
     assert request_line.decode() == f"PUT {rendered.url.removeprefix(server.url)} HTTP/1.1"
@@ -243,7 +244,7 @@ async def test_numbers_and_paths_arrive_as_they_were_rendered() -> None:
 async def test_a_request_from_elsewhere_is_refused_before_anything_is_sent() -> None:
     async with adapter_for("http://127.0.0.1:9") as adapter:
         with pytest.raises(TypeError, match="must come from render"):
-            await adapter.send([Request("POST", "http://127.0.0.1:9/", b"{}")], traceparent=None)
+            await adapter.send([Request("POST", "http://127.0.0.1:9/", b"{}")], leave_by=math.inf, traceparent=None)
         with pytest.raises(MappingError):
             adapter.render(Delivery("f", "m", "other", 1, None, 1, "m", {}))
 

@@ -1,6 +1,7 @@
 """What a receiver sees that verifies with the reference library of Standard Webhooks."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -52,7 +53,7 @@ async def adapter_for(url: str, **settings: object) -> AsyncIterator[WebhookAdap
 
 async def test_a_receiver_verifies_what_we_signed_and_refuses_what_was_changed() -> None:
     async with receiver() as place, adapter_for(place.url) as adapter:
-        (receipt,) = await adapter.send([adapter.render(DELIVERY)], traceparent=TRACEPARENT)
+        (receipt,) = await adapter.send([adapter.render(DELIVERY)], leave_by=math.inf, traceparent=TRACEPARENT)
 
     ((headers, body),) = place.seen
     assert receipt.outcome == Applied()
@@ -70,7 +71,7 @@ async def test_a_receiver_verifies_what_we_signed_and_refuses_what_was_changed()
 
 async def test_during_a_rotation_either_secret_verifies() -> None:
     async with receiver() as place, adapter_for(place.url, secrets=[NEW, OLD]) as adapter:
-        await adapter.send([adapter.render(DELIVERY)], traceparent=None)
+        await adapter.send([adapter.render(DELIVERY)], leave_by=math.inf, traceparent=None)
 
     ((headers, body),) = place.seen
     for secret in (NEW, OLD):
@@ -82,9 +83,9 @@ async def test_during_a_rotation_either_secret_verifies() -> None:
 async def test_each_try_is_signed_anew_under_the_same_id() -> None:
     async with receiver() as place, adapter_for(place.url) as adapter:
         request = adapter.render(DELIVERY)
-        await adapter.send([request], traceparent=None)
+        await adapter.send([request], leave_by=math.inf, traceparent=None)
         with patch("adapters.webhook.time.time", return_value=2_000_000_000.9):
-            await adapter.send([request], traceparent=None)
+            await adapter.send([request], leave_by=math.inf, traceparent=None)
 
     (first, body), (second, again) = place.seen
     assert body == again
@@ -96,7 +97,7 @@ async def test_each_try_is_signed_anew_under_the_same_id() -> None:
 async def test_the_payload_arrives_byte_for_byte() -> None:
     payload = b'{ "a" : 1.10, "a2":\t"\xc3\xbc" }'
     async with receiver() as place, adapter_for(place.url, body="payload") as adapter:
-        await adapter.send([adapter.render(replace(DELIVERY, payload=payload))], traceparent=None)
+        await adapter.send([adapter.render(replace(DELIVERY, payload=payload))], leave_by=math.inf, traceparent=None)
 
     ((headers, body),) = place.seen
     assert body == payload
@@ -109,7 +110,7 @@ async def test_a_receiver_that_answers_garbage_is_judged_by_its_status() -> None
         await peer.answer(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n<not-json")
 
     async with raw_server(session) as server, adapter_for(server.url) as adapter:
-        (receipt,) = await adapter.send([adapter.render(DELIVERY)], traceparent=None)
+        (receipt,) = await adapter.send([adapter.render(DELIVERY)], leave_by=math.inf, traceparent=None)
 
     assert receipt.outcome == Applied()
 
@@ -125,7 +126,7 @@ async def test_a_receiver_that_hangs_up_leaves_a_doubt_and_one_that_redirects_a_
     outcomes = []
     for session in (hang_up, redirect):
         async with raw_server(session) as server, adapter_for(server.url) as adapter:
-            (receipt,) = await adapter.send([adapter.render(DELIVERY)], traceparent=None)
+            (receipt,) = await adapter.send([adapter.render(DELIVERY)], leave_by=math.inf, traceparent=None)
             outcomes.append(receipt.outcome)
             assert len(server.requests) == 1
 
@@ -137,7 +138,7 @@ async def test_a_receiver_that_hangs_up_leaves_a_doubt_and_one_that_redirects_a_
 async def test_nothing_of_the_secrets_is_in_what_is_shown_of_the_adapter() -> None:
     async with adapter_for("http://127.0.0.1:9", secrets=[NEW, OLD]) as adapter:
         async with asyncio.timeout(5):
-            (receipt,) = await adapter.send([adapter.render(DELIVERY)], traceparent=None)
+            (receipt,) = await adapter.send([adapter.render(DELIVERY)], leave_by=math.inf, traceparent=None)
         shown = repr((receipt, adapter.render(DELIVERY), adapter._settings))
 
     assert NEW[6:] not in shown

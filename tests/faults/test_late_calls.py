@@ -1,9 +1,13 @@
-"""A process that stood still between what it has stored and its call: the call does not leave any more."""
+"""A process that stood still, or had to wait, between what it has stored and its call: it does not leave any more."""
 
 from __future__ import annotations
 
+import json
 import time
 
+from sandbox.crm import DEFAULT_TOKEN
+from sandbox.crm_faults import Fault, Script
+from tests.kit.process import Process
 from tests.kit.site import FLOW, Site
 from tests.kit.waiting import rest, until
 
@@ -16,7 +20,10 @@ _BEGINNING_WAITS = """
        for each row when (new.state = 'applying') execute function inbox.wait();
 """
 _WAITING = "select exists (select from pg_locks where locktype = 'advisory' and objid = 42 and not granted)"
-_LOOKED_UP = {
+_ORDER = "SO-00001"
+_HOLDING = "SO-99999"
+_VOID = "results void, the lane has a new owner"
+_LOOKED_UP: dict[str, dict[str, object]] = {
     FLOW: {
         "description": "Orders become deals in a system without keys.",
         "events": ["order.confirmed"],
@@ -62,5 +69,53 @@ async def test_a_call_that_others_have_looked_for_in_vain_does_not_leave_after_a
 
     await rest(frozen_at + _TOO_LATE_SECONDS - time.monotonic())
     zombie.thaw()
-    await zombie.logged("results void, the lane has a new owner")
+    await zombie.logged(_VOID)
     await site.settle()
+
+
+async def test_a_call_that_waits_for_a_place_does_not_leave_after_its_process_was_frozen(site: Site) -> None:
+    zombie, event_id = await _waiting_for_a_place(site)
+    await zombie.freeze()
+    frozen_at = time.monotonic()
+    await site.let_leases_expire()
+    await site.start("consume", flows=_LOOKED_UP)
+    await site.becomes(event_id, "applied")
+    assert await site.attempts(event_id) == ["unknown", "absent", "applied"]
+
+    site.crm.gate.release()
+    await rest(frozen_at + _TOO_LATE_SECONDS - time.monotonic())
+    zombie.thaw()
+    await zombie.logged(_VOID, flow=FLOW)
+    assert len(site.crm.ledger.deals_of(_ORDER)) == 1
+
+
+async def test_a_call_that_gets_no_place_in_its_time_is_not_sent_and_in_no_doubt(site: Site) -> None:
+    consumer, event_id = await _waiting_for_a_place(site)
+    ended = await consumer.logged("attempt ended", event_id=event_id)
+    assert (ended["outcome"], ended["state"]) == ("throttled", "retry")
+
+    site.crm.gate.release()
+    await site.becomes(event_id, "applied")
+    assert set(await site.attempts(event_id)) == {"throttled", "applied"}
+    assert len(site.crm.ledger.deals_of(_ORDER)) == 1
+
+
+async def _waiting_for_a_place(site: Site) -> tuple[Process, str]:
+    """Let another flow have the connection's only place, and return a consumer and the event that waits for it."""
+    site.crm.add_script(Script(order_ref=_HOLDING, fault=Fault.HOLD_AFTER_EFFECT, times=1))
+    connection = {"base_url": site.crm.url, "bearer": DEFAULT_TOKEN, "timeout": "60s", "max_connections": 1}
+    other = _LOOKED_UP[FLOW] | {"events": ["order.archived"]}
+    other["adapter"] = {
+        "use": "rest",
+        "connection": "crm",
+        "operations": {"*": {"method": "PUT", "path": "/upserts/{external_ref}", "recovery": "upsert"}},
+    }
+    await site.start("relay")
+    consumer = await site.start("consume", flows=_LOOKED_UP | {"archive": other}, connections={"crm": connection})
+    await site.subscribed("archive")
+    deal = {"external_ref": _HOLDING, "customer": "C-1", "revision": 1, "amount": "1.00", "currency": "EUR"}
+    await site.database.value("select outbox.emit('order.archived', 'C-1', $1::json)", json.dumps(deal))
+    await site.crm.gate.arrived(1)
+    (event_id,) = await site.confirm_orders()
+    await site.becomes(event_id, "applying")
+    return consumer, event_id

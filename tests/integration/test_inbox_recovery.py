@@ -51,6 +51,24 @@ async def test_what_is_proven_absent_is_as_if_it_was_never_sent_and_gets_another
     assert [row["call"] for row in rows] == ["send", "look_up"]
 
 
+async def test_the_target_is_waited_for_from_the_end_of_a_call_that_has_left(inbox: Inbox) -> None:
+    await inbox.accept(arrival(1))
+    (due,) = await inbox.due()
+    for is_unsent, waits_from_its_end in ((False, True), (True, False)):
+        await inbox.begin(due, reference="R-1")
+        await inbox.database.rows("update inbox.delivery set last_sent_at = now() - interval '1 hour'")
+        await inbox.settle(ended(due, LATER, is_unsent=is_unsent))
+        (due,) = await inbox.due()
+        assert due.last_sent_age_seconds is not None
+        assert (due.last_sent_age_seconds < 600) == waits_from_its_end
+    # A question is no call that could take effect.
+    await inbox.begin_as(Beginning(due.id, due.epoch, CallKind.LOOK_UP))
+    await inbox.settle(ended(due, LATER, kind=CallKind.LOOK_UP))
+    (due,) = await inbox.due()
+    assert due.last_sent_age_seconds is not None
+    assert due.last_sent_age_seconds > 600
+
+
 async def test_a_question_changes_nothing_of_what_was_sent_and_a_crash_in_it_leaves_the_doubt(inbox: Inbox) -> None:
     due = await doubtful(inbox)
     await inbox.begin_as(Beginning(due.id, due.epoch, CallKind.POLL))

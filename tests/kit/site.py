@@ -165,14 +165,14 @@ class Site:
             counts: dict[str, int] = (await answer.json())["counts"]
         return counts.get(what, 0)
 
-    async def subscribed(self) -> None:
-        """Wait until the flow's queue has a consumer."""
+    async def subscribed(self, flow: str = FLOW) -> None:
+        """Wait until a flow's queue has a consumer."""
 
         async def is_subscribed() -> bool:
             # The queue is not there before a process of ours has declared it.
             with suppress(ChannelNotFoundEntity):
                 async with self.broker.channel() as channel:
-                    queue = await channel.declare_queue(f"flow.{FLOW}", passive=True)
+                    queue = await channel.declare_queue(f"flow.{flow}", passive=True)
                     return queue.declaration_result.consumer_count == 1
             return False
 

@@ -55,14 +55,14 @@ class PlainAdapter:
         headers = {"Idempotency-Key": delivery.idempotency_key}
         return Request("POST", "http://t/", self.body, headers, self.reference)
 
-    async def send(self, requests: Sequence[Request], *, traceparent: str | None) -> Sequence[Receipt]:
-        raise AssertionError(f"deciding must not send {requests} ({traceparent})")
+    async def send(self, requests: Sequence[Request], *, leave_by: float, traceparent: str | None) -> Sequence[Receipt]:
+        raise AssertionError(f"deciding must not send {requests} ({leave_by}, {traceparent})")
 
-    async def look_up(self, event_type: str, reference: str) -> Found:
-        raise AssertionError(f"deciding must not ask for {event_type} {reference}")
+    async def look_up(self, event_type: str, reference: str, *, leave_by: float) -> Found:
+        raise AssertionError(f"deciding must not ask for {event_type} {reference} ({leave_by})")
 
-    async def poll(self, event_type: str, job: str) -> Receipt:
-        raise AssertionError(f"deciding must not ask for {event_type} {job}")
+    async def poll(self, event_type: str, job: str, *, leave_by: float) -> Receipt:
+        raise AssertionError(f"deciding must not ask for {event_type} {job} ({leave_by})")
 
     async def close(self) -> None: ...
 
