@@ -10,21 +10,14 @@ from adapters.answers import Answer, NoAnswer, classify_no_answer
 from adapters.http_client import user_agent
 from adapters.http_target import HttpTarget, overlaid
 from adapters.rest_asking import ended, found, job_url, look_up_url
-from adapters.rest_batch import blames_a_record, body_of, outcomes, unsent, whole_outcome
+from adapters.rest_batch import body_of, outcomes, whole_outcome
 from adapters.rest_classify import Call, classify
 from adapters.rest_render import RestRequest, rendered
 from adapters.rest_settings import ANY_TYPE, Operation, RestSettings
 from adapters.rest_shapes import Batch
 from outbox.model.adapter import Capabilities, Delivery, Request
 from outbox.model.errors import MappingError
-from outbox.model.outcome import (
-    AlreadyApplied,
-    Applied,
-    Configuration,
-    Found,
-    NotTold,
-    Receipt,
-)
+from outbox.model.outcome import Configuration, Found, NotTold, Receipt
 from outbox.model.recovery import Asking, LookupThenCreate, NoRecovery
 
 _MAX_PATH_CHARACTERS = 200
@@ -130,38 +123,15 @@ class RestAdapter:
             together, is_repeatable=is_repeatable, leave_by=leave_by, traceparent=traceparent
         )
         call = self._call(first)
+        is_shared = len(requests) > 1
         if isinstance(came, NoAnswer):
-            return [Receipt(classify_no_answer(came, call.label, call.secrets), came.status)] * len(requests)
+            failure = classify_no_answer(came, call.label, call.secrets)
+            return [Receipt(failure, came.status, is_shared)] * len(requests)
         documents = [request.document for request in requests]
         whole = whole_outcome(came, replace(call, document=documents))
-        if whole is None:
-            return [Receipt(outcome, came.status) for outcome in outcomes(came, call, batch, documents)]
-        if len(requests) > 1 and blames_a_record(whole):
-            return await self._one_by_one(requests, batch, leave_by, traceparent, refused_with=came.status)
-        return [Receipt(whole, came.status)] * len(requests)
-
-    async def _one_by_one(
-        self,
-        requests: Sequence[RestRequest],
-        batch: Batch,
-        leave_by: float,
-        traceparent: str | None,
-        *,
-        refused_with: int,
-    ) -> Sequence[Receipt]:
-        """Send each record of a call that was refused as a whole by itself: the innocent must not pay for one.
-
-        Nothing of the refused call was done, so this is no repetition.
-        """
-        receipts: list[Receipt] = []
-        for request in requests:
-            (receipt,) = await self._send_batch([request], batch, leave_by, traceparent)
-            receipts.append(receipt)
-            if not (isinstance(receipt.outcome, Applied | AlreadyApplied) or blames_a_record(receipt.outcome)):
-                # The target is the trouble now, and would be for the rest.
-                rest = Receipt(unsent(receipt.outcome, self._call(request)), refused_with)
-                return receipts + [rest] * (len(requests) - len(receipts))
-        return receipts
+        if whole is not None:
+            return [Receipt(whole, came.status, is_shared)] * len(requests)
+        return [Receipt(outcome, came.status) for outcome in outcomes(came, call, batch, documents)]
 
     def _question(self, label: str, about: str) -> Call:
         return Call(
@@ -197,6 +167,7 @@ class RestAdapter:
                 version=self._version,
                 asking=Asking(operation.settle) if operation.look_up is not None else None,
                 max_batch=_max_batch(operation),
+                is_atomic=operation.batch is not None and operation.batch.atomic,
             ),
             is_repeatable,
             Call(

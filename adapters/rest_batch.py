@@ -16,13 +16,8 @@ from outbox.model.outcome import (
     AlreadyApplied,
     Applied,
     Configuration,
-    CredentialsExpired,
     Outcome,
     Rejected,
-    Retry,
-    StaleConflict,
-    TargetDown,
-    Throttled,
     Unknown,
 )
 
@@ -54,11 +49,6 @@ def body_of(records: Sequence[bytes], path: str | None) -> bytes:
     return body
 
 
-def blames_a_record(outcome: Outcome) -> bool:
-    """Say whether a call failed for what was in it, so that each record must be tried by itself to find out which."""
-    return isinstance(outcome, Rejected | StaleConflict | Retry)
-
-
 def whole_outcome(answer: Answer, call: Call) -> Outcome | None:
     """Return how the call ended for all records alike; None when each has a result of its own."""
     outcome = classify(_plain(answer), call)
@@ -81,15 +71,6 @@ def outcomes(answer: Answer, call: Call, batch: Batch, documents: Sequence[Mappi
         else _outcome(one.result, alone, replace(judged, document=document), batch)
         for one, document in zip(_results(answer, batch, documents), documents, strict=True)
     ]
-
-
-def unsent(outcome: Outcome, call: Call) -> Outcome:
-    """Return how a record ended that was refused with others, and not sent by itself after this outcome of another."""
-    if isinstance(outcome, Throttled | TargetDown | Configuration | CredentialsExpired):
-        return outcome
-    return TargetDown(
-        f"{call.label}: refused together with others, and not sent by itself because another got no answer"
-    )
 
 
 def _plain(answer: Answer) -> Answer:

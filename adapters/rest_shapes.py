@@ -147,7 +147,8 @@ class Batch(BaseModel):
 
     ``records``: where the list of them stands in the body, without it the body is the list. ``results``: where the list
     of results stands in the answer, without it the answer is the list. ``match``: how a result finds its record, by
-    default by its place. ``rules``, ``status`` and ``external_id`` are about one result.
+    default by its place. ``rules``, ``status`` and ``external_id`` are about one result. ``atomic``: all records of a
+    call take effect or none, so that one refused as a whole did nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -159,6 +160,7 @@ class Batch(BaseModel):
     rules: tuple[Rule, ...] = ()
     status: DottedPath | None = None
     external_id: DottedPath | None = None
+    atomic: bool = False
 
     @model_validator(mode="after")
     def _says_what_success_is(self) -> Self:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from outbox.inbox.call import answered, not_sent, result_of
-from outbox.inbox.circuit import CircuitSession, Told, tell_circuit
-from outbox.inbox.decide import Call, decide, groups
+from outbox.inbox.circuit import CircuitSession, Told, sign_of_call, tell_circuit
+from outbox.inbox.decide import Call, decide, goes_alone, groups
 from outbox.inbox.lanes import LaneHolder, LaneSession, Ownership
 from outbox.inbox.pace import Pace
 from outbox.inbox.reach import Reach
@@ -37,6 +37,8 @@ _LEAVES_WITHIN_LEASES = 1 / 3
 _STOOD_STILL = "not sent: this process stood still between looking at the delivery and calling"
 # With this much in hand nothing more is begun until a call ends: a bound for memory when many payloads are large.
 _IN_HAND_BYTES = 64 * 1024 * 1024
+# After rendering this much, others have their turn.
+_RENDERED_BYTES = 1024 * 1024
 # While more is due than can be called, every so many looks takes the newest: a backlog must not hold up what is new.
 _LOOKS_PER_NEWEST = 4
 
@@ -85,7 +87,6 @@ class _Ended:
 
     call: Call
     result: Result
-    sign: Sign
     seconds: float
     attempt: int
 
@@ -120,6 +121,7 @@ class Applier:
         self._in_hand: dict[int, DueDelivery] = {}
         self._calls = 0
         self._ended: list[_Ended] = []
+        self._told: list[Told] = []
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -135,6 +137,7 @@ class Applier:
         self._in_hand.clear()
         self._calls = 0
         self._ended.clear()
+        self._told.clear()
         holder = self._holder = LaneHolder(self._flow, self._ownership, self._settings.lease_seconds, self._report)
         done = Stop()
         async with (
@@ -165,18 +168,18 @@ class Applier:
             self._wake.clear()
             await self._watch.look(session, self._ownership.owner)
             has_settled = await self._settle(session)
-            has_begun = False if stop.is_set() else await self._begin(session, group)
+            has_begun = False if stop.is_set() else await self._begin(session, group, stop)
             if not (has_settled or has_begun):
                 pause_seconds = min(self._settings.poll_seconds, self._watch.seconds_left())
                 await stop.pause(pause_seconds, wake=self._wake)
 
-    async def _begin(self, session: _Session, group: asyncio.TaskGroup) -> bool:
+    async def _begin(self, session: _Session, group: asyncio.TaskGroup, stop: Stop) -> bool:
         free = self._pace.free_calls(self._calls, self._holder.held() / self._lanes)
         if free <= 0 or sum([len(due.body) for due in self._in_hand.values()]) >= _IN_HAND_BYTES:
             return False
         leave_by = time.monotonic() + self._settings.lease_seconds * _LEAVES_WITHIN_LEASES
         due = await self._fetch(session, free * self._adapter.max_batch())
-        decisions = [decide(self._flow, one, self._mapping, self._adapter) for one in due]
+        decisions = await self._decide(due, free, stop)
         parkings = [decision for decision in decisions if isinstance(decision, Parking)]
         # What is left over stays due.
         calls = groups([decision for decision in decisions if not isinstance(decision, Parking)])[:free]
@@ -184,6 +187,23 @@ class Applier:
         begun = await self._call_all(session, group, calls, leave_by) if calls else 0
         # Neither: somebody else changed them since the fetch. Asking again at once would only spin.
         return parked + begun > 0
+
+    async def _decide(self, due: Sequence[DueDelivery], free: int, stop: Stop) -> list[Call | Parking]:
+        """Decide about what is due, except what goes alone and finds no free call: rendering it would be in vain."""
+        decisions: list[Call | Parking] = []
+        alone = rendered_bytes = 0
+        for one in due:
+            if goes_alone(one):
+                alone += 1
+                if alone > free:
+                    continue
+            if rendered_bytes >= _RENDERED_BYTES:
+                # Leases, heartbeats and answers must not wait for large payloads.
+                await stop.pause(0)
+                rendered_bytes = 0
+            rendered_bytes += len(one.body)
+            decisions.append(decide(self._flow, one, self._mapping, self._adapter))
+        return decisions
 
     async def _fetch(self, session: _Session, wanted: int) -> list[DueDelivery]:
         self._looks += 1
@@ -232,22 +252,25 @@ class Applier:
         is_too_late = started_at > leave_by
         answers = not_sent(calls, _STOOD_STILL) if is_too_late else await answered(self._adapter, calls, leave_by)
         seconds = time.monotonic() - started_at
+        signs: list[Sign] = []
         for call, answer in zip(calls, answers, strict=True):
             attempt = attempts[call.due.id]
             jitter = random.random()  # noqa: S311 - jitter, not a secret
             result = result_of(call, answer, attempt=attempt, policy=self._settings.policy, jitter=jitter)
-            sign = sign_of(answer.outcome if isinstance(answer, Receipt) else answer.answer)
-            self._pace.note(sign.signal)
-            self._ended.append(_Ended(call, result, sign, seconds, attempt))
+            signs.append(sign_of(answer.outcome if isinstance(answer, Receipt) else answer.answer))
+            self._ended.append(_Ended(call, result, seconds, attempt))
+        first, sign = calls[0].due, sign_of_call(signs)
+        self._pace.note(sign.signal)
+        self._told.append(Told(first.id, sign, first.is_watched))
         self._calls -= 1
         self._wake.set()
 
     async def _settle(self, session: _Session) -> bool:
         ended, self._ended = self._ended, []
+        told, self._told = self._told, []
         if not ended:
             return False
         settled = await session.settle(self._ownership.owner, [one.result for one in ended])
-        told = [Told(one.call.due.id, one.sign, one.call.due.is_watched) for one in ended]
         await tell_circuit(session, told, self._report)
         for one in ended:
             due, settlement = one.call.due, one.result.settlement

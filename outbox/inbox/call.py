@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from outbox.inbox.decide import Ask, Call, Send
-from outbox.model.adapter import Adapter
+from outbox.model.adapter import Adapter, Capabilities
 from outbox.model.delivery import RetryPolicy, State, settle, settle_look_up, settle_poll
 from outbox.model.inbox import CallKind, DueDelivery, Result
 from outbox.model.outcome import (
@@ -15,17 +15,21 @@ from outbox.model.outcome import (
     Found,
     NotTold,
     Receipt,
+    Rejected,
     Retry,
+    StaleConflict,
     TargetDown,
     Throttled,
     Unknown,
     found_name,
     outcome_name,
 )
-from outbox.model.recovery import AsyncJob
+from outbox.model.recovery import AsyncJob, ClientNamedCreate, IdempotencyKey, UpsertByReference
 
 # Without a status these say that the call did not begin: no connection, no place, no token, a wrong certificate.
 _BEFORE_SENDING = (TargetDown, Throttled, CredentialsExpired, Configuration)
+# Too large: the target has not read it.
+_NOT_READ = 413
 
 Answer = Receipt | Found
 
@@ -61,14 +65,19 @@ def not_sent(calls: Sequence[Call], reason: str) -> Sequence[Answer]:
 def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, jitter: float) -> Result:
     """Return what is written of a call that came back."""
     due, recovery = call.due, call.capabilities.recovery
-    is_unsent, is_excused = False, _is_excused(due, policy)
+    is_unsent, is_shared = False, isinstance(answer, Receipt) and answer.is_shared
+    if isinstance(answer, Receipt) and answer.is_shared:
+        answer = replace(answer, outcome=_of_one(answer, call.capabilities))
+    # What failed with others goes alone first, whoever is to blame.
+    is_excused = _is_excused(due, policy) and not is_shared
     match call, answer:
         case Send(), Receipt(outcome):
             is_unsent = isinstance(outcome, _BEFORE_SENDING) and answer.http_status is None
             settlement = settle(
                 outcome,
                 attempt=attempt,
-                failures=None if is_excused else due.failures,
+                # The failure that parts a delivery from the others proves nothing against it.
+                failures=None if is_excused else due.failures - (call.capabilities.max_batch > 1),
                 policy=policy,
                 jitter=jitter,
                 recovery=recovery,
@@ -106,11 +115,39 @@ def _is_excused(due: DueDelivery, policy: RetryPolicy) -> bool:
     return due.is_probe or (due.is_watched and due.failing_seconds < policy.patience_seconds)
 
 
+def _of_one(answer: Receipt, capabilities: Capabilities) -> Outcome:
+    """Return what the end of a call with several deliveries means for one: where it may be to blame, it failed."""
+    match answer.outcome:
+        case Rejected(reason) | StaleConflict(reason) | Retry(reason) as outcome:
+            after_seconds = outcome.after_seconds if isinstance(outcome, Retry) else None
+            reason = f"{reason} (sent with others; goes alone next time)"
+            if _did_nothing(answer, capabilities):
+                return Retry(reason, after_seconds)
+            return Unknown(f"{reason}, and some of them may have been applied", after_seconds, is_failure=True)
+        case Unknown() as outcome:
+            return replace(outcome, is_failure=True)
+        case outcome:
+            return outcome
+
+
+def _did_nothing(answer: Receipt, capabilities: Capabilities) -> bool:
+    """Say whether a call that was refused as a whole did nothing, or nothing that a repetition would do twice."""
+    if capabilities.is_atomic or answer.http_status == _NOT_READ:
+        return True
+    match capabilities.recovery:
+        case IdempotencyKey(caches_errors=caches_errors):
+            # The next try would have another key.
+            return not caches_errors
+        case strategy:
+            return isinstance(strategy, UpsertByReference | ClientNamedCreate)
+
+
 def _for_all(calls: Sequence[Call], reason: str) -> Sequence[Answer]:
     def answer(call: Call) -> Answer:
+        if _is_look_up(call):
+            return Found(NotTold(Retry(reason)))
         # A question may be asked again for as long as it likes, a request only as its strategy allows.
-        unknown = Unknown(reason, is_failure=isinstance(call, Ask))
-        return Found(NotTold(Retry(reason))) if _is_look_up(call) else Receipt(unknown)
+        return Receipt(Unknown(reason, is_failure=isinstance(call, Ask)), is_shared=len(calls) > 1)
 
     return [answer(call) for call in calls]
 

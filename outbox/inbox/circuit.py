@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,11 +13,20 @@ from outbox.model.lifecycle import Report
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the call for one delivery has shown. ``is_watched``: the circuit wants to know in any case."""
+    """What one call has shown, named by its first delivery. ``is_watched``: the circuit wants to know in any case."""
 
     delivery_id: int
     sign: Sign
     is_watched: bool
+
+
+# The loudest first: one record that took effect shows that the target works, whatever became of its neighbours.
+_LOUDNESS = {Signal.STOP: 0, Signal.THROTTLE: 1, Signal.WORKS: 2, Signal.TROUBLE: 3}
+
+
+def sign_of_call(signs: Iterable[Sign]) -> Sign:
+    """Return what a call has shown, of what each of its deliveries shows."""
+    return min(signs, key=lambda sign: (_LOUDNESS[sign.signal], not sign.is_final, -(sign.pause_seconds or 0.0)))
 
 
 class CircuitSession(Protocol):

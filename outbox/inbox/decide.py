@@ -104,16 +104,22 @@ def decide(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter) -> Call 
     return Send(due, anew, anew.sha256(), capabilities, starts_anew=True)
 
 
+def goes_alone(due: DueDelivery) -> bool:
+    """Say whether a delivery must not share a call: it has failed or is in doubt, and may be what a call fails for."""
+    return due.failures > 0 or due.state is State.IN_DOUBT
+
+
 def groups(calls: Iterable[Call]) -> list[list[Call]]:
-    """Put what one call takes together: requests of one type, up to the target's limit; questions stay alone."""
+    """Put what one call takes together: requests of one type, up to the target's limit, that need not go alone."""
     grouped: list[list[Call]] = []
     open_groups: dict[str, list[Call]] = {}
     for call in calls:
-        group = open_groups.get(call.due.type) if isinstance(call, Send) else None
+        is_shareable = isinstance(call, Send) and not goes_alone(call.due)
+        group = open_groups.get(call.due.type) if is_shareable else None
         if group is None or len(group) >= call.capabilities.max_batch:
             group = []
             grouped.append(group)
-            if isinstance(call, Send):
+            if is_shareable:
                 open_groups[call.due.type] = group
         group.append(call)
     return grouped

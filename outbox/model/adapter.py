@@ -25,12 +25,14 @@ class Capabilities:
         version: of everything that shapes the request, the API's version included; stored with what is sent.
         asking: how `Adapter.look_up` can be used, None: not at all.
         max_batch: how many deliveries one call takes; each gets an outcome of its own.
+        is_atomic: a call that is refused as a whole did nothing for any of them.
     """
 
     recovery: RecoveryStrategy = field(default_factory=NoRecovery)
     version: str = ""
     asking: Asking | None = None
     max_batch: int = 1
+    is_atomic: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,11 +129,13 @@ Outcome = (
 class Receipt:
     """An outcome with what the attempt log keeps of the answer.
 
-    ``http_status`` is None when there was no answer. Nothing in here holds a payload.
+    ``http_status`` is None when there was no answer. ``is_shared``: the call held several requests and ended like this
+    as a whole, so that nobody knows which of them is to blame. Nothing in here holds a payload.
     """
 
     outcome: Outcome
     http_status: int | None = None
+    is_shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -53,13 +53,16 @@ async def batches(
         body = json.loads(place.bodies[-1])
         return answer(body["inputs"] if isinstance(body, dict) else body)
 
-    operations = {"order.confirmed": {"method": "POST", "path": "/batch", "batch": batch}}
-    async with target(serve) as url, adapter_for(url, operations=operations, **settings) as adapter:
+    async with target(serve) as url, adapter_for(url, operations=_operations(batch), **settings) as adapter:
         place.url = url
         yield place, adapter
 
 
-async def outcomes(adapter: RestAdapter, *refs: str) -> list[Outcome]:
+def _operations(batch: dict[str, object]) -> dict[str, object]:
+    return {"order.confirmed": {"method": "POST", "path": "/batch", "batch": batch}}
+
+
+async def sent(adapter: RestAdapter, *refs: str) -> Sequence[Receipt]:
     requests = [
         adapter.render(
             replace(DELIVERY, document={"ref": ref, "customer": f"Customer of {ref}"}, idempotency_key=f"key-{ref}")
@@ -71,7 +74,11 @@ async def outcomes(adapter: RestAdapter, *refs: str) -> list[Outcome]:
     assert all(isinstance(receipt, Receipt) for receipt in receipts)
     assert BEARER not in repr(receipts)
     assert "Customer of" not in repr(receipts)
-    return [receipt.outcome for receipt in receipts]
+    return receipts
+
+
+async def outcomes(adapter: RestAdapter, *refs: str) -> list[Outcome]:
+    return [receipt.outcome for receipt in await sent(adapter, *refs)]
 
 
 def _result(record: dict[str, object], status: int = 201) -> dict[str, object]:
@@ -174,56 +181,36 @@ async def test_an_answer_that_tells_of_no_record_counts_for_all_and_is_not_asked
     assert len(place.bodies) == 1
 
 
-async def test_a_call_that_is_refused_for_one_record_does_not_cost_the_others_anything() -> None:
-    def answer(records: list[dict[str, object]]) -> web.Response:
-        if any(record["ref"] == "b" for record in records):
-            return web.json_response({"message": "a record is wrong"}, status=400)
-        return web.json_response({"results": [_result(record) for record in records]})
+@pytest.mark.parametrize("status", [400, 413, 422, 500])
+async def test_a_call_that_ends_as_a_whole_says_so_and_is_not_repeated_in_parts(status: int) -> None:
+    def answer(_: list[dict[str, object]]) -> web.Response:
+        return web.json_response({"message": "a record is wrong"}, status=status)
 
     async with batches(answer, BY_REFERENCE) as (place, adapter):
-        first, second, third = await outcomes(adapter, "a", "b", "c")
+        receipts = await sent(adapter, "a", "b", "c")
+        (alone,) = await sent(adapter, "a")
 
-    assert (first, third) == (Applied("id-a"), Applied("id-c"))
-    assert second == Rejected("POST /batch: answered 400: a record is wrong")
-    assert len(place.bodies) == 4
-
-
-async def test_one_by_one_ends_when_the_target_is_the_trouble() -> None:
-    calls = 0
-
-    def answer(records: list[dict[str, object]]) -> web.Response:
-        nonlocal calls
-        calls += 1
-        statuses = {1: 409, 2: 201, 3: 429}
-        if calls == 2:
-            return web.json_response({"results": [_result(record) for record in records]})
-        return web.Response(status=statuses[calls], headers={"Retry-After": "9"})
-
-    keys = {"window": "1h", "field": "key"}
-    async with batches(answer, BY_REFERENCE, idempotency=keys) as (_, adapter):
-        assert await outcomes(adapter, "a", "b", "c") == [
-            Applied("id-a"),
-            Throttled("POST /batch: answered 429", 9.0),
-            Throttled("POST /batch: answered 429", 9.0),
-        ]
-
-
-async def test_a_doubt_in_one_by_one_is_of_that_record_alone() -> None:
-    def answer(records: list[dict[str, object]]) -> web.Response:
-        if len(records) > 1:
-            return web.Response(status=422)
-        return web.Response(status=502)
-
-    async with batches(answer, BY_REFERENCE) as (place, adapter):
-        first, second, third = await outcomes(adapter, "a", "b", "c")
-
-    assert type(first) is Unknown
-    assert (
-        second
-        == third
-        == TargetDown("POST /batch: refused together with others, and not sent by itself because another got no answer")
-    )
+    assert {type(receipt.outcome) for receipt in receipts} == {Unknown if status == 500 else Rejected}
+    assert {(receipt.http_status, receipt.is_shared) for receipt in receipts} == {(status, True)}
+    assert not alone.is_shared
     assert len(place.bodies) == 2
+
+
+async def test_a_call_without_an_answer_is_shared_and_one_with_results_is_not() -> None:
+    def answer(records: list[dict[str, object]]) -> web.Response:
+        return web.json_response({"results": [_result(record, 500) for record in records]})
+
+    async with batches(answer, BY_REFERENCE) as (_, adapter):
+        assert {receipt.is_shared for receipt in await sent(adapter, "a", "b")} == {False}
+    async with adapter_for("http://127.0.0.1:9", operations=_operations(BY_REFERENCE)) as adapter:
+        receipts = await sent(adapter, "a", "b")
+    assert {(type(receipt.outcome), receipt.is_shared) for receipt in receipts} == {(TargetDown, True)}
+
+
+async def test_a_target_may_say_that_a_refused_call_did_nothing() -> None:
+    for atomic in (False, True):
+        async with adapter_for("http://127.0.0.1:9", operations=_operations(BY_PLACE | {"atomic": atomic})) as adapter:
+            assert adapter.capabilities("order.confirmed").is_atomic == atomic
 
 
 async def test_a_status_of_a_result_that_is_none_is_unknown() -> None:

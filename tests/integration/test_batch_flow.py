@@ -15,24 +15,20 @@ from tests.kit.database import Database
 from tests.kit.running import Integration, running
 from tests.kit.waiting import until
 
+BATCH: dict[str, object] = {
+    "max": 10,
+    "records": "inputs",
+    "results": "results",
+    "match": {"result": "ref", "record": "external_ref"},
+    "status": "status",
+    "external_id": "id",
+}
+OPERATION: dict[str, object] = {"method": "POST", "path": "/batches", "batch": BATCH}
 ADAPTER: dict[str, object] = {
     "use": "rest",
     "connection": "crm",
     "idempotency": {"window": "24h", "margin": "100ms", "field": "key"},
-    "operations": {
-        "order.confirmed": {
-            "method": "POST",
-            "path": "/batches",
-            "batch": {
-                "max": 10,
-                "records": "inputs",
-                "results": "results",
-                "match": {"result": "ref", "record": "external_ref"},
-                "status": "status",
-                "external_id": "id",
-            },
-        }
-    },
+    "operations": {"order.confirmed": OPERATION},
 }
 COUNT = 30
 
@@ -90,3 +86,47 @@ async def _is_over(integration: Integration, event_id: str) -> bool:
     """Say whether a person has to act: after an answer that was lost a refusal does not end the doubt."""
     row = await integration.delivery(event_id)
     return row is not None and row["due_at"] is None and row["state"] in ("dead", "in_doubt")
+
+
+async def test_a_record_at_which_every_call_breaks_off_holds_up_nobody_else(integration: Integration) -> None:
+    integration.crm.add_script(Script(order_ref="SO-17", fault="drop_before_effect"))
+    adapter = ADAPTER | {"operations": {"order.confirmed": OPERATION | {"batch": BATCH | {"max": COUNT}}}}
+    # Committed before anything runs, so that they share calls.
+    events = await _emit_all(integration)
+    async with running(integration.settings(adapter=adapter)):
+        for ref in set(events) - {"SO-17"}:
+            applied = await integration.in_state(events[ref], "applied")
+            assert applied["attempt"] <= 2, "one with the others, and one alone"
+        row = await integration.delivery(events["SO-17"])
+        # A call is one sign of trouble, however many it was for.
+        assert await integration.database.value("select max(openings) from inbox.circuit") == 0
+    assert row is not None
+    assert row["state"] in ("in_doubt", "applying")
+    assert Counter(integration.effects()) == Counter(set(events) - {"SO-17"})
+
+
+@pytest.mark.parametrize("is_atomic", [False, True])
+async def test_without_a_strategy_records_of_a_refused_call_are_tried_again_only_if_it_did_nothing(
+    integration: Integration, *, is_atomic: bool
+) -> None:
+    operation = OPERATION | {"recovery": "none", "batch": BATCH | {"max": COUNT, "atomic": is_atomic}}
+    adapter = ADAPTER | {"operations": {"order.confirmed": operation}}
+    # Committed before anything runs, so that they share calls.
+    events = await _emit_all(integration, **{"SO-23": {"amount": "a lot"}})
+    # One try for each: what a delivery pays for others is not counted.
+    async with running(integration.settings(adapter=adapter, retry={"attempts": 1, "first": "20ms", "max": "50ms"})):
+        states = await until(lambda: _ends(integration, events), what="every event has ended or is parked")
+    parked = {ref for ref, state in states.items() if state == "in_doubt"}
+    if is_atomic:
+        assert (parked, states["SO-23"]) == (set(), "dead")
+    else:
+        assert "SO-23" in parked
+        assert len(parked) > 1
+    assert Counter(integration.effects()) == Counter(set(events) - parked - {"SO-23"})
+
+
+async def _ends(integration: Integration, events: dict[str, str]) -> dict[str, str]:
+    """Return how the deliveries have ended, nothing while some have not."""
+    rows = await integration.database.rows("select message_id, state from inbox.delivery where due_at is null")
+    states = {row["message_id"]: row["state"] for row in rows if row["state"] != "applying"}
+    return {ref: states[event_id] for ref, event_id in events.items()} if len(states) == len(events) else {}
