@@ -14,6 +14,7 @@ from outbox.model.outcome import (
     CredentialsExpired,
     Found,
     NotTold,
+    Outcome,
     Receipt,
     Rejected,
     Retry,

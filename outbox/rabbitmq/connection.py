@@ -58,7 +58,7 @@ def describe(url: str) -> str:
 
 
 @asynccontextmanager
-async def connect(server: RabbitServer, *, name: str) -> AsyncIterator[AbstractConnection]:
+async def connect(server: RabbitServer, *, name: str) -> AsyncIterator[KeptAliveConnection]:
     """Open one connection, to the first host that lets us in; where the list begins is drawn for each connection.
 
     Args:
@@ -134,7 +134,7 @@ class _Connection(KeptAliveConnection):
     )
 
 
-async def _open(server: RabbitServer, url: AmqpUrl, name: str) -> AbstractConnection:
+async def _open(server: RabbitServer, url: AmqpUrl, name: str) -> KeptAliveConnection:
     start = secrets.randbelow(len(url.hosts))
     failures: list[OutboxError] = []
     for host in (*url.hosts[start:], *url.hosts[:start]):
@@ -152,7 +152,7 @@ async def _open(server: RabbitServer, url: AmqpUrl, name: str) -> AbstractConnec
     raise Unavailable(str(server), told) from failures[0]
 
 
-async def _open_host(server: RabbitServer, url: AmqpUrl, host: str, name: str) -> AbstractConnection:
+async def _open_host(server: RabbitServer, url: AmqpUrl, host: str, name: str) -> KeptAliveConnection:
     tls = server.tls or Tls()
     is_by_certificate = _is_by_certificate(url, tls)
     query = {"heartbeat": str(server.heartbeat_seconds), "name": name}

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from aiormq.exceptions import ChannelAccessRefused
 from pamqp.commands import Basic
@@ -18,13 +17,24 @@ from outbox.model.lifecycle import Report
 from outbox.rabbitmq.connection import RabbitServer, connect, open_channel
 from outbox.rabbitmq.errors import rabbitmq_errors
 from outbox.rabbitmq.topology import FlowRoute, ensure, flow_queue
+from outbox.rabbitmq.transport import KeptAliveConnection
+
+# A batch ends at this many bytes of bodies, and with this many that wait for one no more is read: a prefetch counts
+# messages, and a smaller one than before would break the order of what comes back.
+_BATCH_BYTES = 16 * 1024 * 1024
+_HELD_BYTES = 32 * 1024 * 1024
 
 
 class Subscription:
     """One consumer on one channel. When the channel or the consumer ends, the next call raises `Unavailable`."""
 
     def __init__(
-        self, server: RabbitServer, connection: AbstractConnection, channel: AbstractChannel, queue: str, report: Report
+        self,
+        server: RabbitServer,
+        connection: KeptAliveConnection,
+        channel: AbstractChannel,
+        queue: str,
+        report: Report,
     ) -> None:
         self._server = server
         self._connection = connection
@@ -33,11 +43,12 @@ class Subscription:
         self._report = report
         self._may_look = True
         self._arrived: list[DeliveredMessage] = []
+        self._held_bytes = 0
         self._wake = asyncio.Event()
         self._ended: str | None = None
 
     async def batch(self, max_messages: int, *, wait_seconds: float) -> list[Message]:
-        """Return what has arrived, in delivery order; empty when nothing came in this time.
+        """Return what has arrived, in delivery order and up to a number of bytes; empty when nothing came in this time.
 
         Raises:
             Unavailable: the consumer is gone.
@@ -50,7 +61,16 @@ class Subscription:
         if self._ended is not None:
             # What arrived on a dead channel cannot be acknowledged; the broker delivers it again.
             raise Unavailable(f"{self._server}, queue {self._queue}", self._ended)
-        taken, self._arrived = self._arrived[:max_messages], self._arrived[max_messages:]
+        count = size = 0
+        for delivered in self._arrived[:max_messages]:
+            if count and size + len(delivered.body) > _BATCH_BYTES:
+                break
+            count += 1
+            size += len(delivered.body)
+        taken, self._arrived = self._arrived[:count], self._arrived[count:]
+        self._held_bytes -= size
+        if self._held_bytes < _HELD_BYTES:
+            self._connection.may_read.set()
         return [_message(delivered) for delivered in taken]
 
     async def acknowledge_up_to(self, tag: int) -> None:
@@ -84,12 +104,18 @@ class Subscription:
 
     async def on_message(self, delivered: DeliveredMessage) -> None:
         """Take a delivery from the library. It starts one task for each, in order; nothing here may await."""
+        if self._ended is not None:
+            return
         self._arrived.append(delivered)
+        self._held_bytes += len(delivered.body)
+        if self._held_bytes >= _HELD_BYTES:
+            self._connection.may_read.clear()
         self._wake.set()
 
     def on_end(self, reason: str) -> None:
         """Note that nothing will arrive any more."""
         self._ended = reason
+        self._connection.may_read.set()
         self._wake.set()
 
 
@@ -130,8 +156,11 @@ class RabbitConsumer:
                     underlay.on_consumer_cancel_callbacks.add(cancelled)
                     channel.close_callbacks.add(lambda _channel, error: subscription.on_end(_reason(error)))
                     await underlay.basic_consume(queue, subscription.on_message)
-            # The channel is closed with the connection, not by basic.cancel: unacknowledged messages go back in order.
-            yield subscription
+            try:
+                yield subscription
+            finally:
+                # The channel is closed with the connection, not by basic.cancel: what is left goes back in order.
+                subscription.on_end("the subscription is over")
 
 
 def _reason(error: BaseException | None) -> str:

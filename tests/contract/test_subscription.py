@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from aio_pika import Message as AmqpMessage
 
@@ -9,9 +11,14 @@ from outbox.model.envelope import Message
 from outbox.model.errors import Unavailable
 from outbox.rabbitmq.subscription import RabbitConsumer, Subscription
 from outbox.rabbitmq.topology import FlowRoute
+from outbox.rabbitmq.transport import KeptAliveConnection
 from tests.kit.broker import Broker, manage
+from tests.kit.waiting import until
 
 FLOWS = (FlowRoute("orders", ("order.#",)),)
+_LARGE = 3 * 1024 * 1024
+_BATCH = 16 * 1024 * 1024
+_HELD = 32 * 1024 * 1024
 
 
 def _consumer(broker: Broker, prefetch: int = 500) -> RabbitConsumer:
@@ -63,6 +70,57 @@ async def test_the_broker_sends_no_more_than_the_prefetch_ahead(broker: Broker) 
         await _publish(broker, 20)
         assert len(await _read(subscription, 7)) == 7
         assert await subscription.batch(100, wait_seconds=0.2) == []
+
+
+async def test_large_messages_come_in_order_in_small_batches_and_wait_unread(broker: Broker) -> None:
+    bodies = [bytes([number]) * _LARGE for number in range(30)]
+    consumer = _consumer(broker)
+    async with consumer.subscription("orders") as subscription:
+        await _publish_bodies(broker, bodies)
+        connection = subscription._connection
+        await until(lambda: _is_shut(connection), what="no more is read")
+        # It goes on when what waits is taken.
+        seen: list[bytes] = []
+        while len(seen) < 12:
+            assert subscription._held_bytes <= _HELD + 2 * _LARGE
+            assert subscription._held_bytes == sum(len(one.body) for one in subscription._arrived)
+            batch = await subscription.batch(500, wait_seconds=10)
+            assert 0 < sum(len(message.body) for message in batch) <= _BATCH
+            seen += [message.body for message in batch]
+            await subscription.acknowledge_up_to(batch[-1].tag)
+        assert seen == bodies[: len(seen)]
+        await until(lambda: _is_shut(connection), what="no more is read again")
+        # Also then the connection ends as it should, and gives back in order what it has.
+    async with consumer.subscription("orders") as subscription:
+        while len(seen) < len(bodies):
+            batch = await subscription.batch(500, wait_seconds=10)
+            assert batch
+            seen += [message.body for message in batch]
+        await subscription.acknowledge_up_to(batch[-1].tag)
+    assert seen == bodies
+    assert await broker.depth("flow.orders") == 0
+
+
+async def test_a_message_larger_than_a_batch_comes_alone(broker: Broker) -> None:
+    async with _consumer(broker).subscription("orders") as subscription:
+        await _publish_bodies(broker, [b"x", b"y" * (_BATCH + 1), b"z"])
+        lengths: list[list[int]] = []
+        while sum(map(len, lengths)) < 3:
+            batch = await subscription.batch(500, wait_seconds=10)
+            lengths.append([len(message.body) for message in batch])
+        assert [1, _BATCH + 1] not in lengths
+        assert [length for batch_lengths in lengths for length in batch_lengths] == [1, _BATCH + 1, 1]
+
+
+async def _publish_bodies(broker: Broker, bodies: Sequence[bytes]) -> None:
+    async with broker.channel() as channel:
+        exchange = await channel.get_exchange("outbox.events")
+        for body in bodies:
+            await exchange.publish(AmqpMessage(body), "order.confirmed")
+
+
+async def _is_shut(connection: KeptAliveConnection) -> bool:
+    return not connection.may_read.is_set()
 
 
 async def test_an_empty_queue_gives_an_empty_batch_in_time(broker: Broker) -> None:

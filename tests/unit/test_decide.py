@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import pytest
 
+from outbox.inbox.apply import Applier, ApplierSettings
 from outbox.inbox.call import result_of
 from outbox.inbox.decide import Ask, Send, decide, groups, idempotency_key
+from outbox.inbox.lanes import Ownership
 from outbox.model.adapter import Capabilities, Delivery, Request
 from outbox.model.delivery import RetryPolicy, State
 from outbox.model.errors import MappingError
@@ -30,6 +34,7 @@ from outbox.model.recovery import (
     RecoveryStrategy,
     UpsertByReference,
 )
+from outbox.supervisor import Stop
 
 WINDOW = IdempotencyKey(window_seconds=3600, margin_seconds=60)
 
@@ -240,3 +245,34 @@ def test_a_question_that_is_the_probe_costs_the_message_nothing(
     ask = Ask(replace(sent(100), is_probe=is_probe), kind, "R-1", Capabilities())
     result = result_of(ask, answer, attempt=2, policy=RetryPolicy(), jitter=1.0)
     assert (result.settlement.state, result.settlement.is_failure) == (State.IN_DOUBT, not is_probe)
+
+
+def _applier(adapter: PlainAdapter) -> Applier:
+    settings = ApplierSettings(16, 15.0, 4, 0.05, RetryPolicy())
+    # It decides without a store.
+    return Applier("f", cast("Any", None), adapter, Everything(), Ownership("me"), settings, lambda _event: None)
+
+
+async def test_many_large_payloads_leave_others_their_turn() -> None:
+    large = [replace(DUE, id=number, body=b"x" * 1024 * 1024) for number in range(8)]
+    stop, over, turns = Stop(), Stop(), 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while not over.is_set():
+            turns += 1
+            await over.pause(0)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(take_turns())
+        decisions = await _applier(PlainAdapter(WINDOW))._decide(large, 8, stop)
+        over.set()
+    assert len(decisions) == 8
+    assert turns >= 7
+
+
+async def test_what_goes_alone_is_rendered_only_for_a_free_call() -> None:
+    failed = [replace(DUE, id=number, failures=1) for number in range(5)]
+    fresh = [replace(DUE, id=number) for number in range(5, 8)]
+    decisions = await _applier(PlainAdapter(WINDOW, batch=10))._decide([*failed, *fresh], 2, Stop())
+    assert [decision.due.id for decision in decisions if isinstance(decision, Send)] == [0, 1, 5, 6, 7]
