@@ -265,7 +265,7 @@ async def test_the_rules_of_the_adapter_judge_what_a_look_up_is_answered() -> No
     async with target(answer) as url:
         for path, status, why in (("/deals", 200, "the shard is away"), ("/away", 404, "without JSON")):
             async with adapter_for(url, operations=asking(path), rules=rules) as adapter:
-                found = await adapter.look_up("order.confirmed", "R-1")
+                found = await adapter.look_up("order.confirmed", "R-1", leave_by=math.inf)
             assert isinstance(found.answer, NotTold)
             assert isinstance(found.answer.outcome, Retry)
             assert (found.http_status, why in found.answer.outcome.reason) == (status, True)

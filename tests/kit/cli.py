@@ -41,7 +41,8 @@ def one_flow(base_url: str = f"http://127.0.0.1:{REFUSED_PORT}", **connection: o
                     "operations": {"*": {"method": "POST", "path": "/deals", "external_id": "deal.id"}},
                     "idempotency": {"window": "24h"},
                 },
-                "retry": {"attempts": 3, "first": "50ms", "max": "200ms"},
+                # A message that fails where nothing else goes on counts at once.
+                "retry": {"attempts": 3, "first": "50ms", "max": "200ms", "patience": "0s"},
                 "circuit": {"first": "20ms", "max": "100ms"},
             },
         },
