@@ -21,7 +21,7 @@ class Told:
 
 
 # The loudest first: one record that took effect shows that the target works, whatever became of its neighbours.
-_LOUDNESS = {Signal.STOP: 0, Signal.THROTTLE: 1, Signal.WORKS: 2, Signal.TROUBLE: 3}
+_LOUDNESS = {Signal.STOP: 0, Signal.THROTTLE: 1, Signal.WORKS: 2, Signal.TROUBLE: 3, Signal.NONE: 4}
 
 
 def sign_of_call(signs: Iterable[Sign]) -> Sign:

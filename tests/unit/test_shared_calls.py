@@ -103,3 +103,5 @@ def test_a_call_shows_one_thing_of_the_target() -> None:
     assert sign_of_call([trouble, works]) == works
     assert sign_of_call([works, short, long]) == long
     assert sign_of_call([short, stop, final, works]) == final
+    for signal in Signal:
+        assert sign_of_call([Sign(Signal.NONE), Sign(signal)]).signal is signal, "of what has not left nothing is known"
