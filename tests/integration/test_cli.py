@@ -73,7 +73,7 @@ async def test_config_shows_every_setting_and_no_secret(cli: Cli) -> None:
     assert effective["postgres"]["url"] == "postgresql://relay:***@127.0.0.1:9/erp"
     assert effective["rabbitmq"]["url"] == "amqp://relay:***@127.0.0.1:9/"
     assert effective["connections"]["crm"]["bearer"] == "***"
-    assert effective["flows"][FLOW]["retry"] == {"attempts": 3, "first": "50ms", "max": "200ms"}
+    assert effective["flows"][FLOW]["retry"] == {"attempts": 3, "first": "50ms", "max": "200ms", "patience": "0s"}
     for secret in ("pg-password", "mq-password", "s3cret"):
         assert secret not in text.out + data.out + text.err + data.err
 

@@ -41,6 +41,11 @@ class Database:
             return await connection.fetch(query, *arguments)
 
 
+# A clone's first partition is as old as the template: after midnight it would be yesterday's, and upkeep would open the
+# next one for the day, unasked.
+_OPENED_NOW = "update outbox.partition set opened_at = clock_timestamp() where number = 0"
+
+
 @asynccontextmanager
 async def fresh_database(pg_url: str, *, template: str = TEMPLATE) -> AsyncIterator[Database]:
     name = f"test_{uuid.uuid4().hex[:16]}"
@@ -49,7 +54,10 @@ async def fresh_database(pg_url: str, *, template: str = TEMPLATE) -> AsyncItera
         # Copying files is less work than writing every page of them, and to the log too.
         await admin.execute(f"create database {name} template {template} strategy file_copy")
         try:
-            yield Database(with_database(pg_url, name))
+            database = Database(with_database(pg_url, name))
+            if template != EMPTY:
+                await database.value(_OPENED_NOW)
+            yield database
         finally:
             await admin.execute(f"drop database {name} with (force)")
     finally:
