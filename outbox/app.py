@@ -121,6 +121,7 @@ class App:
                     settings.inbox.concurrency, settings.connections[flow.adapter.connection].max_connections
                 ),
                 poll_seconds=settings.inbox.poll,
+                observe_every_seconds=settings.inbox.observe_every,
                 policy=flow.retry.policy(),
                 rate_per_second=flow.rate_limit,
             ),

@@ -19,6 +19,9 @@ class InboxSettings(Strict):
     ] = 15.0
     concurrency: Annotated[int, Field(ge=1, le=1000, description="Calls in flight per flow and process.")] = 32
     poll: Annotated[Seconds, Field(gt=0, le=60, description="Pause between looks for due deliveries.")] = 0.05
+    observe_every: Annotated[
+        Seconds, Field(gt=0, le=3600, description="Pause between looks at how a flow stands, for metrics and the log.")
+    ] = 10.0
     max_waiting: Annotated[
         int, Field(ge=1, description="Deliveries of a flow that wait for a call; above it the queue keeps the rest.")
     ] = 100_000

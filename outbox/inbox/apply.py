@@ -57,7 +57,6 @@ class _Session(LaneSession, CircuitSession, WatchSession, Protocol):
         newest_first: bool,
         reach_seconds: float | None,
     ) -> list[DueDelivery]: ...
-    async def is_left_alone(self) -> bool: ...
     async def begin(self, owner: str, beginnings: Sequence[Beginning]) -> dict[int, int]: ...
     async def settle(self, owner: str, results: Sequence[Result]) -> set[int]: ...
     async def park(self, owner: str, parkings: Sequence[Parking]) -> set[int]: ...
@@ -79,6 +78,7 @@ class ApplierSettings:
     poll_seconds: float
     policy: RetryPolicy
     rate_per_second: float | None = None
+    observe_every_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Applier:
         self._report = report
         self._pace = Pace(settings.concurrency, settings.rate_per_second, time.monotonic)
         self._holder = LaneHolder(flow, ownership, settings.lease_seconds, report)
-        self._watch = FlowWatch(flow, report)
+        self._watch = FlowWatch(flow, report, settings.observe_every_seconds, time.monotonic)
         self._lanes = settings.lanes
         self._looks = 0
         self._is_behind = False
@@ -170,8 +170,7 @@ class Applier:
             has_settled = await self._settle(session)
             has_begun = False if stop.is_set() else await self._begin(session, group, stop)
             if not (has_settled or has_begun):
-                pause_seconds = min(self._settings.poll_seconds, self._watch.seconds_left())
-                await stop.pause(pause_seconds, wake=self._wake)
+                await stop.pause(min(self._settings.poll_seconds, self._watch.seconds_left()), wake=self._wake)
 
     async def _begin(self, session: _Session, group: asyncio.TaskGroup, stop: Stop) -> bool:
         free = self._pace.free_calls(self._calls, self._holder.held() / self._lanes)
@@ -220,7 +219,8 @@ class Applier:
             self._is_behind = len(due) == wanted
             self._reach.end(due)
         # With calls under way it sees by itself how the target is.
-        if any(one.is_probe for one in due) or (not due and self._calls == 0 and await session.is_left_alone()):
+        is_idle = not due and self._calls == 0
+        if any(one.is_probe for one in due) or (is_idle and await self._watch.finds_left_alone(session)):
             self._pace.begin_gently()
         return due
 

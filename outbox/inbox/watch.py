@@ -5,7 +5,7 @@ A circuit is shared and can be changed by a person: what this process has seen o
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -14,8 +14,8 @@ from outbox.model.flow_events import CircuitSeen, FlowObserved, FlowUnobserved
 from outbox.model.inbox import FlowStanding
 from outbox.model.lifecycle import Report
 
-# A look costs the database some index reads, and operations would not act any faster.
-_EVERY_SECONDS = 10.0
+# An idle flow looks for due deliveries many times as often.
+_ASK_EVERY_SECONDS = 1.0
 
 
 class WatchSession(Protocol):
@@ -25,20 +25,39 @@ class WatchSession(Protocol):
         """Return how the flow stands; None for whoever does not hold its lane 0."""
         ...
 
+    async def is_left_alone(self) -> bool:
+        """Return whether the target is called by nobody because of its circuit."""
+        ...
+
 
 class FlowWatch:
-    """One flow's standing, as one process tells it."""
+    """One flow's standing, as one process tells it, every so many seconds."""
 
-    def __init__(self, flow: str, report: Report) -> None:
+    def __init__(self, flow: str, report: Report, every_seconds: float, clock: Callable[[], float]) -> None:
         self._flow = flow
         self._report = report
+        self._every_seconds = every_seconds
+        self._clock = clock
         self._look_at = 0.0
+        self._ask_at = 0.0
         self._is_observing = False
         self._circuit_seen: datetime | None = None
 
     def seconds_left(self) -> float:
         """Return for how long nothing has to be looked at."""
-        return max(self._look_at - time.monotonic(), 0.0)
+        return max(self._look_at - self._clock(), 0.0)
+
+    async def finds_left_alone(self, session: WatchSession) -> bool:
+        """Return whether the target is left alone; asks once a second at most, False in between.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        now = self._clock()
+        if now < self._ask_at:
+            return False
+        self._ask_at = now + _ASK_EVERY_SECONDS
+        return await session.is_left_alone()
 
     async def look(self, session: WatchSession, owner: str) -> None:
         """Look, when it is time to.
@@ -48,7 +67,7 @@ class FlowWatch:
         """
         if self.seconds_left() > 0:
             return
-        self._look_at = time.monotonic() + _EVERY_SECONDS
+        self._look_at = self._clock() + self._every_seconds
         standing = await session.observe(owner)
         if standing is None:
             if self._is_observing:

@@ -29,7 +29,7 @@ _CHARACTERS_SHOWN = 5000
 def one_flow(base_url: str = f"http://127.0.0.1:{REFUSED_PORT}", **connection: object) -> dict[str, object]:
     """Return the settings of a flow that is as quick as a test."""
     return {
-        "inbox": {"lease": "3s", "poll": "20ms"},
+        "inbox": {"lease": "3s", "poll": "20ms", "observe_every": "200ms"},
         "connections": {"crm": {"base_url": base_url} | connection},
         "flows": {
             FLOW: {

@@ -1,0 +1,54 @@
+"""How often an idle flow asks about itself."""
+
+from __future__ import annotations
+
+from outbox.inbox.watch import FlowWatch
+from outbox.model.inbox import FlowStanding
+
+
+class CountingSession:
+    """Says that the flow is left alone, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.observed = 0
+
+    async def is_left_alone(self) -> bool:
+        self.asked += 1
+        return True
+
+    async def observe(self, _owner: str) -> FlowStanding | None:
+        self.observed += 1
+        return None
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_flow_with_nothing_to_do_asks_once_a_second_whether_its_target_is_left_alone() -> None:
+    clock, session = Clock(), CountingSession()
+    watch = FlowWatch("f", lambda _event: None, 10.0, clock)
+    found = []
+    for _ in range(20):
+        found.append(await watch.finds_left_alone(session))
+        clock.now += 0.05
+    assert (session.asked, found) == (1, [True] + [False] * 19)
+    clock.now += 0.05
+    assert await watch.finds_left_alone(session)
+
+
+async def test_a_flow_is_looked_at_as_often_as_its_settings_say() -> None:
+    clock, session = Clock(), CountingSession()
+    watch = FlowWatch("f", lambda _event: None, 30.0, clock)
+    await watch.look(session, "me")
+    clock.now += 29
+    await watch.look(session, "me")
+    assert (session.observed, watch.seconds_left()) == (1, 1.0)
+    clock.now += 1
+    await watch.look(session, "me")
+    assert session.observed == 2
