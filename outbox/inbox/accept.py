@@ -124,8 +124,8 @@ class Acceptor:
             counts = await session.accept([arrival_of(message, self._flow) for message in messages])
             self._on_accepted()
             self._report(Accepted(self._flow, counts.accepted, counts.duplicates, counts.dead, counts.skipped))
-            if counts.redriven:
-                self._report(Redriven(self._flow, counts.redriven))
+            if counts.redriven or counts.kept_dead:
+                self._report(Redriven(self._flow, counts.redriven, counts.kept_dead))
             await subscription.acknowledge_up_to(messages[-1].tag)
             if self._room.is_look_due(counts.accepted) and self._room.see(await session.waiting(self._room.most)):
                 # What is held back goes back into the queue, in order: unacknowledged messages would time out.

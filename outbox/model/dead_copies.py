@@ -55,10 +55,11 @@ class Swept:
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """Somebody moved copies of dead letters back to the flow's queue: their deliveries are tried again."""
+    """Somebody moved copies of dead letters back to the flow's queue: deliveries that are tried again, and not."""
 
     flow: str
     deliveries: int
+    kept_dead: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,12 +38,16 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class AcceptCounts:
-    """What became of a batch of arrivals. ``accepted`` are all new ones, also those that are dead or skipped."""
+    """What became of a batch of arrivals. ``accepted`` are all new ones, also those that are dead or skipped.
+
+    ``redriven``, ``kept_dead``: copies of dead letters that were moved back; tried again, or not.
+    """
 
     accepted: int
     duplicates: int
     dead: int
     redriven: int
+    kept_dead: int
     skipped: int
 
 

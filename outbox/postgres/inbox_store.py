@@ -67,7 +67,7 @@ class InboxSession(DeadCopySession):
             )
         if row is None:
             raise LookupError("inbox.accept returned no row")
-        return AcceptCounts(row["accepted"], row["duplicates"], row["dead"], row["redriven"], row["skipped"])
+        return AcceptCounts(**row)
 
     async def has_accepted(self, within_seconds: float) -> bool:
         """Say whether any process has lately taken a new message of this flow."""

@@ -16,7 +16,7 @@ create or replace function inbox.accept(
     copies_of   bigint[] default null,
     deaths      integer[] default null
 )
-returns table (accepted integer, duplicates integer, dead integer, redriven integer, skipped integer)
+returns table (accepted integer, duplicates integer, dead integer, redriven integer, kept_dead integer, skipped integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
@@ -56,7 +56,8 @@ begin
                ) d;
         select count(*) filter (where r.verdict = 'done'), array_agg(r.id) filter (where r.verdict <> 'done')
           into redriven, refused
-          from inbox.resolve(wanted_flow, moved, 'redrive', 'rabbitmq', null, null, null, false, null) r;
+          -- Whoever moves messages has not looked into the target: what may have taken effect stays for one who has.
+          from inbox.resolve(wanted_flow, moved, 'redrive', 'rabbitmq', null, null, null, false, null, false) r;
         -- What stays dead has lost its copy: it gets another one.
         update inbox.delivery d set dead_published_at = null where d.id = any (refused);
     end if;
@@ -165,10 +166,11 @@ begin
             + coalesce((select sum(j.copies - 1) from judged j), 0) - coalesce(redriven, 0))::integer,
            (select count(*) from inserted n where n.state = 'dead')::integer,
            coalesce(redriven, 0),
+           coalesce(cardinality(refused), 0),
            (select count(*) from inserted n where n.state = 'skipped')::integer;
 end
 $$;
 comment on function inbox.accept is
-    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, dead (refused, stale, or without a payload), or skipped (stale). One that comes late holds back the later ones of its key that were ready and have not been called: they become blocked behind it, also when it waits itself or is dead and does not let its key go on. Known ones are counted as copies. A body that is null is copied from the outbox, where the claim (sequence/event id) says. "pass_dead": a key goes on without its dead deliveries. "on_stale": what came after a later event of its key was taken up is dead (park), skipped (skip) or judged like any other (apply). "copies_of", "deaths": what a dead letter''s copy says of itself; when its delivery is still dead by that death it is tried again, as by inbox.resolve, and never accepted anew. "wanted_generation": 0 for what comes from the broker, else a replay''s. Commit before the ack. Locks the lanes it touches.';
+    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, dead (refused, stale, or without a payload), or skipped (stale). One that comes late holds back the later ones of its key that were ready and have not been called: they become blocked behind it, also when it waits itself or is dead and does not let its key go on. Known ones are counted as copies. A body that is null is copied from the outbox, where the claim (sequence/event id) says. "pass_dead": a key goes on without its dead deliveries. "on_stale": what came after a later event of its key was taken up is dead (park), skipped (skip) or judged like any other (apply). "copies_of", "deaths": what a dead letter''s copy says of itself; when its delivery is still dead by that death it is tried again, as by inbox.resolve, and never accepted anew; "kept_dead" are those that cannot be, or had a call without an answer before: they get another copy. "wanted_generation": 0 for what comes from the broker, else a replay''s. Commit before the ack. Locks the lanes it touches.';
 revoke all on function inbox.accept from public;
 grant execute on function inbox.accept to outbox_adapter;

@@ -11,15 +11,14 @@ from typing import Any
 import pytest
 
 from outbox.model.dead_letters import Action
-from outbox.model.delivery import OrderPolicy, Settlement
+from outbox.model.delivery import OrderPolicy
 from outbox.model.errors import ExitCode
 from tests.kit.database import Database
-from tests.kit.inbox import FLOW, arrival, ended
-from tests.kit.parked import DEAD, DOUBT, Desk, desk_for
+from tests.kit.inbox import FLOW, arrival
+from tests.kit.parked import DEAD, DOUBT, DOUBT_FOR_NOW, Desk, desk_for
 from tests.kit.verbs import Verbs
 
 BULK = ("--all-matching", "--flow", FLOW, "--why", "fixed", "--as", "ann")
-DOUBT_FOR_NOW = replace(DOUBT, delay_seconds=0.0)
 
 
 @pytest.fixture
@@ -35,13 +34,6 @@ def at(tmp_path: Path, database: Database) -> Verbs:
 
 async def states(desk: Desk) -> dict[str, str]:
     return await desk.inbox.states()
-
-
-async def called(desk: Desk, number: int, settlement: Settlement, outcome: str) -> None:
-    """Call what is due of a sequence, and end it so."""
-    (due,) = [one for one in await desk.inbox.due() if one.sequence == number]
-    await desk.inbox.begin(due)
-    await desk.inbox.settle(replace(ended(due, settlement), outcome=outcome))
 
 
 async def test_the_look_prints_its_bound_and_what_is_parked_later_is_left_alone_by_it(desk: Desk, at: Verbs) -> None:
@@ -68,11 +60,11 @@ async def test_what_had_no_answer_before_it_was_refused_is_counted_and_left_out_
     await desk.settled(DEAD, 1)
     await desk.inbox.accept(arrival(2, "k2"), arrival(3, "k3"))
     for number in (2, 3):
-        await called(desk, number, DOUBT_FOR_NOW, "unknown")
-        await called(desk, number, DEAD, "rejected")
+        await desk.call(number, DOUBT_FOR_NOW, "unknown")
+        await desk.call(number, DEAD, "rejected")
     # A person has looked: nothing took effect under the key that was given up.
     await desk.resolve(Action.RETRY, "m3")
-    await called(desk, 3, DEAD, "rejected")
+    await desk.call(3, DEAD, "rejected")
 
     looked = await at("dead", "retry", *BULK, "--dry-run")
     assert "would be tried again: 2" in looked.out
@@ -96,7 +88,7 @@ async def test_a_call_that_died_with_its_process_had_no_answer_either(desk: Desk
     # As the next owner of the lane finds it.
     await desk.inbox.database.rows("update inbox.lane set leased_until = now() - interval '1 s', owner = 'gone'")
     await desk.inbox.hold()
-    await called(desk, 1, DEAD, "rejected")
+    await desk.call(1, DEAD, "rejected")
     done = (await at("dead", "retry", *BULK, "--yes", "--json")).json()
     assert (done["done"], done["left"]) == (0, {"unanswered": 1})
     named = await at("dead", "retry", "m1")

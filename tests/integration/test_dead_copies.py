@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -15,7 +14,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 
 from outbox.inbox.dead import DeadLetterPublisher
 from outbox.inbox.lanes import Ownership
-from outbox.model.dead_copies import CopiesStay, Copy
+from outbox.model.dead_copies import CopiesStay
 from outbox.model.dead_letters import Action
 from outbox.model.delivery import Settlement, State
 from outbox.model.inbox import DeadLetter
@@ -31,7 +30,7 @@ from sandbox.crm_faults import Script
 from tests.kit import running as whole
 from tests.kit.broker import Broker, manage
 from tests.kit.database import Database
-from tests.kit.inbox import FLOW, arrival
+from tests.kit.inbox import FLOW
 from tests.kit.parked import DEAD, Desk, desk_for
 from tests.kit.rabbit_users import management_of, rabbit_user
 from tests.kit.running import Integration, running
@@ -137,31 +136,6 @@ async def test_noting_copies_and_resolving_the_same_deliveries_never_wait_for_ea
             )
 
 
-async def test_a_copy_that_came_back_is_tried_again_once_and_only_for_its_latest_death(desk: Desk) -> None:
-    await desk.settled(DEAD, 1)
-    (number,) = await desk.ids("m1")
-    first, second = (replace(arrival(1), copy=Copy(number, death, "m1")) for death in (1, 2))
-    counts = await desk.inbox.accept(first, first)
-    assert (counts.redriven, counts.duplicates, counts.accepted) == (1, 1, 0)
-    assert await desk.audit() == [("m1", "redrive", "rabbitmq", None, "dead", "ready")]
-
-    await desk.settle(AGAIN, 1)
-    counts = await desk.inbox.accept(first)
-    assert (counts.redriven, counts.duplicates) == (0, 1), "that one is outdated"
-    counts = await desk.inbox.accept(second)
-    assert (counts.redriven, await desk.inbox.states()) == (1, {"m1": "ready"})
-
-
-async def test_the_copy_of_a_replayed_delivery_is_never_taken_for_the_event_itself(desk: Desk) -> None:
-    await desk.settled(DEAD, 1)
-    await desk.inbox.database.value("update inbox.delivery set generation = 7 returning 1")
-    (number,) = await desk.ids("m1")
-    counts = await desk.inbox.accept(replace(arrival(1), copy=Copy(number, 1, "m1")))
-    assert (counts.redriven, counts.accepted) == (1, 0)
-    counts = await desk.inbox.accept(replace(arrival(2, message_id="another"), copy=Copy(number, 2, "another")))
-    assert counts.accepted == 1, "numbers alone prove nothing: after a restore they are given out again"
-
-
 async def test_a_delivery_is_not_forgotten_while_a_copy_of_it_may_be_among_the_dead_letters(desk: Desk) -> None:
     await desk.settled(DEAD, 1, 2)
     await desk.resolve(Action.SKIP, "m1", "m2")
@@ -173,17 +147,6 @@ async def test_a_delivery_is_not_forgotten_while_a_copy_of_it_may_be_among_the_d
     )
     assert await desk.inbox.database.value("select pruned from inbox.prune(60, 0, 100)") == 1
     assert await desk.inbox.states() == {"m2": "skipped"}
-
-
-async def test_what_cannot_be_tried_again_stays_dead_and_gets_another_copy(desk: Desk) -> None:
-    await desk.inbox.accept(arrival(0, None, message_id="sha256:x", refusal="not an envelope"))
-    (letter,) = await desk.inbox.session.dead_letters("me", 10)
-    await desk.inbox.session.dead_letters_published([letter])
-    assert await desk.inbox.session.dead_letters("me", 10) == []
-    back = replace(arrival(0, None, message_id="sha256:x", refusal="?"), copy=Copy(letter.id, 1, "sha256:x"))
-    counts = await desk.inbox.accept(back)
-    assert (counts.redriven, counts.duplicates, counts.dead) == (0, 1, 0)
-    assert [one.id for one in await desk.inbox.session.dead_letters("me", 10)] == [letter.id]
 
 
 async def test_a_missing_permission_to_take_copies_out_is_told_and_holds_up_no_other_dead_letter(

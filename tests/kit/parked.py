@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from outbox.model.dead_letters import Action, Decision, Resolved, Verdict
 from outbox.model.delivery import OrderPolicy, Settlement, State
@@ -16,6 +16,7 @@ from tests.kit.inbox import FLOW, LANES, Inbox, arrival, ended
 
 DEAD = Settlement(State.DEAD, is_failure=True, reason="POST /deals: answered 422: no", reason_class="rejected")
 DOUBT = Settlement(State.IN_DOUBT, None, reason="may have been applied", reason_class="in_doubt")
+DOUBT_FOR_NOW = replace(DOUBT, delay_seconds=0.0)
 RETRY = Settlement(State.RETRY, 3600.0, reason="POST /deals: answered 503", reason_class="target_down")
 
 
@@ -36,6 +37,12 @@ class Desk:
         assert len(due) == len(sequences)
         await self.inbox.begin(*due, reference="ref")
         await self.inbox.settle(*(ended(one, settlement) for one in due))
+
+    async def call(self, sequence: int, settlement: Settlement, outcome: str) -> None:
+        """Call what is due of a sequence, and end it so."""
+        (due,) = [one for one in await self.inbox.due() if one.sequence == sequence]
+        await self.inbox.begin(due)
+        await self.inbox.settle(replace(ended(due, settlement), outcome=outcome))
 
     async def ids(self, *message_ids: str) -> list[int]:
         rows = await self.inbox.database.rows("select id, message_id from inbox.delivery where flow = $1", FLOW)
