@@ -33,7 +33,7 @@ begin
     -- A statement of its own: it sees what was committed before the lanes were free.
     return query
     with judged as materialized (
-        select d.*, s.verdict
+        select d.*, s.verdict, inbox.is_unanswered(d) as is_unanswered
           from inbox.delivery d
          cross join lateral inbox.verdict(d, wanted_action, even_stale, even_unanswered, new_body is not null) s(verdict)
          where d.flow = wanted_flow and d.id = any (ids)
@@ -52,6 +52,9 @@ begin
     ), placed as materialized (
         select p.*,
                p.next_state in ('ready', 'blocked') as begins_anew,
+               -- What was refused for certain and is given up took no effect: nothing is stale because of it.
+               p.next_state in ('ready', 'blocked')
+               or (p.next_state = 'skipped' and p.state = 'dead' and not p.is_unanswered) as is_forgotten,
                case when p.next_state <> 'ready' then null
                     when rate_per_s is null then begins
                     else begins + make_interval(
@@ -73,11 +76,11 @@ begin
                failures = case when p.begins_anew then 0 else d.failures end,
                -- Nothing took effect, for certain: what was sent is forgotten, and its key is never used again.
                key_number = d.key_number + (p.begins_anew and d.first_sent_at is not null)::integer,
-               first_sent_at = case when not p.begins_anew then d.first_sent_at end,
-               last_sent_at = case when not p.begins_anew then d.last_sent_at end,
-               request_sha256 = case when not p.begins_anew then d.request_sha256 end,
-               reference = case when not p.begins_anew then d.reference end,
-               job = case when not p.begins_anew then d.job end
+               first_sent_at = case when not p.is_forgotten then d.first_sent_at end,
+               last_sent_at = case when not p.is_forgotten then d.last_sent_at end,
+               request_sha256 = case when not p.is_forgotten then d.request_sha256 end,
+               reference = case when not p.is_forgotten then d.reference end,
+               job = case when not p.is_forgotten then d.job end
           from placed p
          where d.id = p.id
     ), overtaken as (
@@ -123,6 +126,6 @@ begin
 end
 $$;
 comment on function inbox.resolve is
-    'What a person decides about deliveries, as a whole or not at all, each with its audit row: retry, edit (retry with another body), skip, discard, happened, not_happened; redrive is what RabbitMQ''s own tools did. Returns a verdict for each delivery that exists: "done", or why nothing was done (inbox.verdict). What is tried again begins anew under the next key, becomes ready (spread by "rate_per_s" on the database''s clock) or blocked behind its key; what ends lets its key go on, as does what has to wait for one that waited for it. Locks the lanes it touches.';
+    'What a person decides about deliveries, as a whole or not at all, each with its audit row: retry, edit (retry with another body), skip, discard, happened, not_happened; redrive is what RabbitMQ''s own tools did. Returns a verdict for each delivery that exists: "done", or why nothing was done (inbox.verdict). What is tried again begins anew under the next key, becomes ready (spread by "rate_per_s" on the database''s clock) or blocked behind its key; what is skipped after a certain refusal is as if it was never sent; what ends lets its key go on, as does what has to wait for one that waited for it. Locks the lanes it touches.';
 revoke all on function inbox.resolve from public;
 grant execute on function inbox.resolve to outbox_adapter;

@@ -17,6 +17,7 @@ from tests.kit.database import Database
 from tests.kit.inbox import FLOW, LANES, Inbox, applied, arrival, ended
 
 Opened = Callable[[OrderPolicy], AbstractAsyncContextManager[Inbox]]
+IN_DOUBT = Settlement(State.IN_DOUBT, None, reason="no answer", reason_class="in_doubt")
 REFUSED = Settlement(State.DEAD, is_failure=True, reason="422", reason_class="rejected")
 
 
@@ -149,6 +150,20 @@ async def test_nothing_is_skipped_for_a_later_event_that_was_refused(opened: Ope
         assert await inbox.states() == {"m5": "dead", "m4": "blocked"}, "it waits, and a person sees why"
         await _skip(database, "m5")
         assert await inbox.apply_all() == ["m4"]
+
+
+@pytest.mark.parametrize(("later_ends_as", "goes"), [(REFUSED, ["m4"]), (IN_DOUBT, [])], ids=["refused", "in doubt"])
+async def test_what_was_given_up_makes_an_earlier_event_stale_only_if_it_may_have_taken_effect(
+    opened: Opened, database: Database, later_ends_as: Settlement, goes: list[str]
+) -> None:
+    async with opened(OrderPolicy(on_stale="skip")) as inbox:
+        await inbox.accept(arrival(5))
+        (later,) = await inbox.due()
+        await inbox.begin(later)
+        await inbox.settle(ended(later, later_ends_as))
+        await _skip(database, "m5")
+        await inbox.accept(arrival(4))
+        assert await inbox.apply_all() == goes
 
 
 async def test_the_database_knows_the_same_transitions_as_the_program(database: Database) -> None:
