@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
@@ -25,8 +26,7 @@ from outbox.cli.dead_options import check_type
 from outbox.cli.replay_work import Ended, check_horizon, go_on, look, tell
 from outbox.config.settings import Settings
 from outbox.model.replay import ReplayEntry, ReplayProgress, Selection, both, type_patterns
-from outbox.postgres.connection import PostgresServer
-from outbox.postgres.replay import replay_session
+from outbox.postgres.replay import ReplaySession, replay_session
 from outbox.wiring import postgres_server
 
 _REPLAY = """\
@@ -119,14 +119,13 @@ def _replay(  # noqa: PLR0917 - one for each option
         patterns = both(patterns, asked) if missing else asked
     on_stale = "apply" if even_stale else settings.flows[flow].on_stale
     selection = Selection(flow, patterns, key, since, until, missing, with_skipped, with_happened, on_stale)
-    server = _server(settings)
     if not is_confirmed:
-        look(server, selection, settings.remembered_seconds(), as_json=as_json)
+        look(_session(settings), selection, as_json=as_json)
         return
 
     async def work() -> Ended:
-        async with replay_session(server) as session:
-            check_horizon(await session.horizon(settings.remembered_seconds()), selection)
+        async with _session(settings) as session:
+            check_horizon(await session.horizon(), selection)
             number = await session.begin(selection, who=who_decides(who), why=why or "", rate_per_s=rate_per_s)
             return await go_on(session, number, rate_per_s, 0, settings.inbox.max_waiting, is_quiet=as_json)
 
@@ -138,10 +137,10 @@ def _list(
     most: Annotated[int, typer.Option("--most", min=1, help="How many, newest first.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    server = _server(settings_of(config))
+    settings = settings_of(config)
 
     async def work() -> list[ReplayEntry]:
-        async with replay_session(server) as session:
+        async with _session(settings) as session:
             return await session.entries(most)
 
     entries = run(work)
@@ -170,7 +169,7 @@ def _resume(
     settings = settings_of(config)
 
     async def work() -> Ended:
-        async with replay_session(_server(settings)) as session:
+        async with _session(settings) as session:
             rate, replayed = await session.resume(number, who=who_decides(who), rate_per_s=rate_per_s)
             return await go_on(session, number, rate, replayed, settings.inbox.max_waiting, is_quiet=as_json)
 
@@ -185,10 +184,10 @@ def _cancel(
     as_json: JsonOption = False,
 ) -> None:
     reason = why_decided(why)
-    server = _server(settings_of(config))
+    settings = settings_of(config)
 
     async def work() -> ReplayProgress:
-        async with replay_session(server) as session:
+        async with _session(settings) as session:
             return await session.cancel(number, who=who_decides(who), why=reason)
 
     progress = run(work)
@@ -205,5 +204,5 @@ def _cancel(
     output.print(f"replay {number} is {progress.state}")
 
 
-def _server(settings: Settings) -> PostgresServer:
-    return postgres_server(settings, name="outbox-replay")
+def _session(settings: Settings) -> AbstractAsyncContextManager[ReplaySession]:
+    return replay_session(postgres_server(settings, name="outbox-replay"), settings.remembered_seconds())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,8 +15,7 @@ from outbox.cli.common import errors, output, run
 from outbox.model.circuit import CircuitState
 from outbox.model.errors import ExitCode
 from outbox.model.replay import Horizon, ReplayProgress, Selection, most_waiting
-from outbox.postgres.connection import PostgresServer
-from outbox.postgres.replay import ReplaySession, replay_session
+from outbox.postgres.replay import ReplaySession
 from outbox.supervisor import Stop
 
 _BATCH = 500
@@ -50,12 +50,12 @@ class _Found:
     left_out: Counter[str]
 
 
-def look(server: PostgresServer, selection: Selection, remembered_seconds: float, *, as_json: bool) -> None:
+def look(opening: AbstractAsyncContextManager[ReplaySession], selection: Selection, *, as_json: bool) -> None:
     """Show what would be replayed."""
 
     async def work() -> _Found:
-        async with replay_session(server) as session:
-            horizon = await session.horizon(remembered_seconds)
+        async with opening as session:
+            horizon = await session.horizon()
             check_horizon(horizon, selection)
             found, after = _Found(horizon, 0, 0, Counter(), Counter()), 0
             while True:

@@ -55,10 +55,10 @@ class Swept:
 
 @dataclass(frozen=True, slots=True)
 class Redriven:
-    """Somebody moved copies of dead letters back to the flow's queue: deliveries that are tried again, and not."""
+    """Somebody moved copies of dead letters back to the flow's queue."""
 
     flow: str
-    deliveries: int
+    tried_again: int
     kept_dead: int
 
 

@@ -35,6 +35,7 @@ class OwnState(StrEnum):
     LANES_STAY = "OB012"
     KEY_IS_TAKEN = "OB020"
     REPLAY_RUNS = "OB031"
+    REPLAY_HAS_GAPS = "OB032"
 
 
 # Class 08 connection, 53 resources, 57P operator intervention, 58 system error: waiting helps.
@@ -127,8 +128,8 @@ def _own(server: str, state: OwnState, error: asyncpg.PostgresError, text: str, 
             return Misconfigured(f"{server}: {text}", hint or "see the function outbox.begin_upkeep in the database")
         case OwnState.KEY_IS_TAKEN:
             return Misconfigured(f"{text}. {error.detail or ''}".rstrip(), hint or "give every event a key of its own")
-        case OwnState.REPLAY_RUNS:
-            return Misconfigured(text, hint or "wait until it is done")
+        case OwnState.REPLAY_RUNS | OwnState.REPLAY_HAS_GAPS:
+            return Misconfigured(text, hint or '"outbox replay list" shows it')
         case OwnState.LANES_DIFFER:
             return SettingsOutdated(f"{server}: {text}", hint or _MIGRATE)
         case OwnState.LANES_STAY:

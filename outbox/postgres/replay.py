@@ -41,14 +41,15 @@ class Candidates:
 class ReplaySession:
     """One connection for a replay."""
 
-    def __init__(self, connection: Connection, server: str) -> None:
+    def __init__(self, connection: Connection, server: str, remembered_seconds: float) -> None:
         self._connection = connection
         self._server = server
+        self._remembered_seconds = remembered_seconds
 
-    async def horizon(self, remembered_seconds: float) -> Horizon:
+    async def horizon(self) -> Horizon:
         """Return the oldest event that can be replayed, and since when the inbox remembers what it had."""
         with postgres_errors(self._server):
-            row = await self._connection.fetchrow("select * from inbox.replay_horizon($1)", remembered_seconds)
+            row = await self._connection.fetchrow("select * from inbox.replay_horizon($1)", self._remembered_seconds)
         if row is None:
             raise LookupError("inbox.replay_horizon returned no row")
         return Horizon(row["oldest"], bool(row["is_shortened"]), row["remembered_from"])
@@ -99,10 +100,19 @@ class ReplaySession:
         return row["rate_per_s"], row["replayed"]
 
     async def step(self, number: int, most_replayed: int, most_waiting: int) -> ReplayProgress:
-        """Go on for a step, unless so many wait for a call. Killed anywhere, it has happened wholly or not at all."""
+        """Go on for a step, unless so many wait for a call. Killed anywhere, it has happened wholly or not at all.
+
+        Raises:
+            Misconfigured: what it had not looked at yet is gone or, of what is missing, forgotten.
+        """
         with postgres_errors(self._server):
             row = await self._connection.fetchrow(
-                "select * from inbox.replay_some($1, $2, $3, $4)", number, _LOOKED_AT, most_replayed, most_waiting
+                "select * from inbox.replay_some($1, $2, $3, $4, $5)",
+                number,
+                _LOOKED_AT,
+                most_replayed,
+                most_waiting,
+                self._remembered_seconds,
             )
         return _progress(row)
 
@@ -170,7 +180,7 @@ def _progress(row: asyncpg.Record | None) -> ReplayProgress:
 
 
 @asynccontextmanager
-async def replay_session(server: PostgresServer) -> AsyncIterator[ReplaySession]:
-    """Open a connection for the length of the block."""
+async def replay_session(server: PostgresServer, remembered_seconds: float) -> AsyncIterator[ReplaySession]:
+    """Open a connection for the length of the block. ``remembered_seconds``: how long the inbox knows what it had."""
     async with connect(server) as connection:
-        yield ReplaySession(connection, str(server))
+        yield ReplaySession(connection, str(server), remembered_seconds)

@@ -240,16 +240,15 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.warning("the target throttles", flow=flow, pause_seconds=round(seconds, 1), reason=reason)
         case flow_events.DeliveriesForgotten(deliveries):
             log.debug("deliveries forgotten", deliveries=deliveries)
-        case dead_copies.Redriven(flow, deliveries, kept_dead):
-            if deliveries:
-                log.warning("dead letters moved back on the broker are tried again", flow=flow, deliveries=deliveries)
-            if kept_dead:
-                log.warning(
-                    "dead letters moved back on the broker stay dead",
-                    flow=flow,
-                    deliveries=kept_dead,
-                    next_step='"outbox dead show ID" tells what has to be looked into before "outbox dead retry ID"',
-                )
+        case dead_copies.Redriven(flow, tried_again, kept_dead):
+            look = {"next_step": '"outbox dead show" tells what to look into before "outbox dead retry"'}
+            log.warning(
+                "dead letters moved back on the broker",
+                flow=flow,
+                tried_again=tried_again,
+                kept_dead=kept_dead,
+                **(look if kept_dead else {}),
+            )
         case dead_copies.CopiesRemoved(flow, removed, left, seconds):
             log.info("copies removed", flow=flow, removed=removed, left=left, seconds=round(seconds, 3))
         case dead_copies.CopiesStay(flow, reason):

@@ -230,7 +230,7 @@ class Metrics:
             case flow_events.DeliveriesForgotten():
                 self._forgotten.inc(event.deliveries)
             case dead_copies.Redriven():
-                self._redriven.labels(event.flow).inc(event.deliveries)
+                self._redriven.labels(event.flow).inc(event.tried_again)
             case dead_copies.CopiesRemoved():
                 self._removed.labels(event.flow).inc(event.removed)
             case happened.ServiceStarted():

@@ -25,10 +25,10 @@ begin
             using errcode = 'OB004', hint = 'a flow is known once it has been consumed; "outbox status" lists them';
     end if;
     insert into inbox.replay (flow, patterns, key, since, until, missing_only, with_skipped, with_happened, on_stale,
-                              rate_per_s, position, upto, planned_upto, who, why)
+                              rate_per_s, position, next_id, upto, planned_upto, who, why)
     select wanted_flow, patterns, wanted_key, begin_replay.since, begin_replay.until, begin_replay.missing_only,
            begin_replay.with_skipped, begin_replay.with_happened, begin_replay.on_stale, begin_replay.rate_per_s,
-           coalesce(min(e.id) - 1, 0), coalesce(max(e.id), 0), coalesce(max(e.id), 0), begin_replay.who, begin_replay.why
+           coalesce(min(e.id) - 1, 0), min(e.id), coalesce(max(e.id), 0), coalesce(max(e.id), 0), begin_replay.who, begin_replay.why
       from outbox.event e
     on conflict (flow) where state = 'running' do nothing
     returning id into started;

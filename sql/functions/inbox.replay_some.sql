@@ -1,4 +1,6 @@
-create or replace function inbox.replay_some(wanted integer, most integer, most_replayed integer, most_waiting integer)
+create or replace function inbox.replay_some(
+    wanted integer, most integer, most_replayed integer, most_waiting integer, remembered_seconds double precision
+)
 returns table (state text, looked_at bigint, replayed bigint, is_waiting boolean)
 language plpgsql
 security definer
@@ -10,6 +12,7 @@ declare
     room    integer;
     found   record;
     newest  bigint;
+    next    record;
 begin
     select r.* into replay from inbox.replay r where r.id = wanted for update;
     if replay.id is null then
@@ -26,6 +29,23 @@ begin
         -- Until commit nothing of the flow is accepted or begun: an event is either seen here, or comes behind what is
         -- put in front of it.
         perform from inbox.lane l where l.flow = replay.flow order by l.lane for update;
+        -- Retention removes from the front: while the next one is there, so is what comes after it.
+        select e.id, e.created_at into next from outbox.event e where e.id > replay.position order by e.id limit 1;
+        if (replay.next_id < next.id or (replay.next_id is not null and next.id is null))
+           and (replay.since is null or next.id is null or replay.since < next.created_at) then
+            raise exception 'retention has removed events that replay % had not looked at', wanted
+                using errcode = 'OB032',
+                      hint = format('end it with "outbox replay cancel %s"; what is left can be replayed anew, and a larger '
+                                    'retention.keep or --rate helps the next time', wanted);
+        end if;
+        if replay.missing_only
+           and greatest(next.created_at, replay.since) < clock_timestamp() - make_interval(secs => remembered_seconds) then
+            raise exception 'of events before % nobody knows any more whether flow % had them: the inbox has forgotten',
+                to_char(clock_timestamp() - make_interval(secs => remembered_seconds), 'YYYY-MM-DD"T"HH24:MI:SSOF'),
+                replay.flow
+                using errcode = 'OB032',
+                      hint = format('end it with "outbox replay cancel %s", and begin anew with a later --since', wanted);
+        end if;
         with matched as (
             select m.*, m.id is not null and m.left_out is null as is_taken,
                    count(*) filter (where m.id is not null and m.left_out is null) over (order by m.id) as rank
@@ -79,7 +99,9 @@ begin
             update inbox.replay r
                set position = coalesce(found.cut_at, found.looked_up_to),
                    looked_at = r.looked_at + case when found.cut_at is null then found.looked_at else 0 end,
-                   replayed = r.replayed + coalesce(cardinality(found.ids), 0)
+                   replayed = r.replayed + coalesce(cardinality(found.ids), 0),
+                   next_id = (select e.id from outbox.event e where e.id > coalesce(found.cut_at, found.looked_up_to)
+                               order by e.id limit 1)
              where r.id = wanted
             returning r.* into replay;
         end if;
@@ -100,6 +122,6 @@ begin
 end
 $$;
 comment on function inbox.replay_some is
-    'Goes on with a replay: looks at no more than "most" events, puts no more than "most_replayed" of them into the inbox, and moves its position, all in one transaction. While "most_waiting" deliveries of the flow wait for a call it only says so, because its intake must not stop for a replay. At the end of its range it goes on with what has come meanwhile and must follow what it has put in. What was edited is applied as it was edited, and its audit row says so. Returns how far it is. Killed anywhere, it has happened as a whole or not at all.';
+    'Goes on with a replay: looks at no more than "most" events, puts no more than "most_replayed" of them into the inbox, and moves its position, all in one transaction. While "most_waiting" deliveries of the flow wait for a call it only says so, because its intake must not stop for a replay. At the end of its range it goes on with what has come meanwhile and must follow what it has put in. What was edited is applied as it was edited, and its audit row says so. Refused once retention has removed what was not looked at yet, and for what is missing once the inbox may have forgotten it ("remembered_seconds"). Returns how far it is. Killed anywhere, it has happened as a whole or not at all.';
 revoke all on function inbox.replay_some from public;
 grant execute on function inbox.replay_some to outbox_adapter;

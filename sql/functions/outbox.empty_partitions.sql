@@ -54,6 +54,9 @@ begin
             exception when lock_not_available then
                 postponed := format('it is locked by %s',
                     coalesce(outbox.lock_holders(format('outbox.%I', due.name)::regclass), 'somebody who has just gone'));
+                -- From the front only: whoever reads from there can tell by its next event whether anything is gone.
+                return next;
+                return;
             end;
         end if;
         return next;
@@ -61,6 +64,6 @@ begin
 end
 $$;
 comment on function outbox.empty_partitions is
-    'Truncates the partitions that every cursor has passed and that were closed longer ago than "keep". Nothing is, where a cursor is another server''s, before "outbox rebase". Decided again under the lock of each; one that is locked is left for the next time ("postponed" tells by whom). An insert never waits for it. Touches outbox.partition.';
+    'Truncates the partitions that every cursor has passed and that were closed longer ago than "keep". Nothing is, where a cursor is another server''s, before "outbox rebase". Decided again under the lock of each; one that is locked ends the round ("postponed" tells by whom). An insert never waits for it. Touches outbox.partition.';
 revoke all on function outbox.empty_partitions from public;
 grant execute on function outbox.empty_partitions to outbox_relay;

@@ -19,7 +19,7 @@ from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.replay import ReplaySession, replay_session
 from tests.kit.database import Database
 from tests.kit.inbox import FLOW, LANES, Inbox, applied
-from tests.kit.replays import EVERYTHING, MOST, emit, had, replay
+from tests.kit.replays import EVERYTHING, MOST, REMEMBERED_SECONDS, emit, had, replay
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def inbox(database: Database) -> AsyncIterator[Inbox]:
 
 @pytest.fixture
 async def replays(database: Database) -> AsyncIterator[ReplaySession]:
-    async with replay_session(database.server) as session:
+    async with replay_session(database.server, REMEMBERED_SECONDS) as session:
         yield session
 
 
@@ -114,7 +114,7 @@ async def test_an_interrupted_replay_goes_on_where_it_was_and_a_second_one_is_re
     assert (await replays.step(number, 4, MOST)).replayed == 4
     with pytest.raises(Misconfigured, match=f"outbox replay resume {number}"):
         await replays.begin(EVERYTHING, who="bob", why="y")
-    async with replay_session(database.server) as another:
+    async with replay_session(database.server, REMEMBERED_SECONDS) as another:
         while (progress := await another.step(number, 4, MOST)).state == "running":
             pass
     assert (progress.state, progress.replayed) == ("done", 9)
@@ -138,10 +138,10 @@ async def test_a_cancelled_replay_goes_no_further_and_what_it_has_begun_is_appli
 async def test_beyond_what_retention_has_kept_it_says_so(inbox: Inbox, replays: ReplaySession) -> None:
     await had(inbox, 1)
     long_ago = datetime.now(UTC) - timedelta(days=365)
-    assert not (await replays.horizon(0)).refuses(long_ago), "nothing has been removed yet"
+    assert not (await replays.horizon()).refuses(long_ago), "nothing has been removed yet"
     async with inbox.database.connection() as connection:
         await connection.execute("update outbox.partition set closed_at = now(), sealed_by = '3', emptied_at = now()")
-    horizon = await replays.horizon(0)
+    horizon = await replays.horizon()
     assert horizon.refuses(long_ago)
     assert not horizon.refuses(datetime.now(UTC))
     assert not horizon.refuses(None)

@@ -14,7 +14,7 @@ from outbox.postgres.replay import ReplaySession, replay_session
 from tests.kit.database import Database
 from tests.kit.inbox import ended
 from tests.kit.parked import DEAD, DOUBT, RETRY, Desk, desk_for
-from tests.kit.replays import EVERYTHING, MOST, emit, had, replay
+from tests.kit.replays import EVERYTHING, MOST, REMEMBERED_SECONDS, emit, had, replay
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ async def desk(database: Database) -> AsyncIterator[Desk]:
 
 @pytest.fixture
 async def replays(database: Database) -> AsyncIterator[ReplaySession]:
-    async with replay_session(database.server) as session:
+    async with replay_session(database.server, REMEMBERED_SECONDS) as session:
         yield session
 
 

@@ -16,7 +16,7 @@ from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.replay import ReplaySession, replay_session
 from tests.kit.database import Database
 from tests.kit.inbox import FLOW, LANES, Inbox
-from tests.kit.replays import EVERYTHING, MOST, emit, had, replay
+from tests.kit.replays import EVERYTHING, MOST, REMEMBERED_SECONDS, emit, had, replay
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def inbox(database: Database) -> AsyncIterator[Inbox]:
 
 @pytest.fixture
 async def replays(database: Database) -> AsyncIterator[ReplaySession]:
-    async with replay_session(database.server) as session:
+    async with replay_session(database.server, REMEMBERED_SECONDS) as session:
         yield session
 
 

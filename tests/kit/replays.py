@@ -11,6 +11,7 @@ from tests.kit.inbox import FLOW, Inbox, arrival
 
 EVERYTHING = Selection(FLOW, type_patterns(["#"]))
 MOST = 1000
+REMEMBERED_SECONDS = 61 * 86400.0
 
 
 async def emit(inbox: Inbox, count: int, *, key: str = "k", event_type: str = "order.confirmed") -> list[Arrival]:

@@ -1,0 +1,6 @@
+-- A replay that is slower than retention says so, and does not end as if it had looked at everything.
+
+alter table inbox.replay add column next_id bigint;
+comment on column inbox.replay.next_id is
+    'The first event behind "position" when that was written; null: there was none. When it is gone, retention was faster.';
+drop function if exists inbox.replay_some(integer, integer, integer, integer);
