@@ -11,6 +11,7 @@ from tests.kit.broker import Broker
 from tests.kit.cli import Cli, one_flow
 from tests.kit.database import Database
 from tests.kit.urls import with_user
+from tests.kit.verbs import Verbs
 
 
 def results(rows: list[dict[str, str]]) -> dict[str, str]:
@@ -24,7 +25,7 @@ def results(rows: list[dict[str, str]]) -> dict[str, str]:
 
 async def test_everything_is_right_once_the_topology_is_applied(cli: Cli, database: Database, broker: Broker) -> None:
     cli.settings(one_flow())
-    outbox = replace(cli, pg_url=database.url, amqp_url=broker.url)
+    outbox = Verbs(cli.folder, database.url, broker.url)
 
     before = await outbox("check")
     await outbox("topology", "apply")
@@ -39,7 +40,7 @@ async def test_everything_is_right_once_the_topology_is_applied(cli: Cli, databa
 
 async def test_events_that_outlive_the_memory_are_wrong(cli: Cli, database: Database, broker: Broker) -> None:
     cli.settings(one_flow())
-    outbox = replace(cli, pg_url=database.url, amqp_url=broker.url)
+    outbox = Verbs(cli.folder, database.url, broker.url)
     await outbox("topology", "apply")
     async with database.connection() as connection:
         await connection.execute("update outbox.partition set opened_at = now() - $1::interval", timedelta(days=50))
@@ -54,7 +55,7 @@ async def test_events_that_outlive_the_memory_are_wrong(cli: Cli, database: Data
 async def test_what_is_away_is_told_beside_what_is_there(cli: Cli, database: Database) -> None:
     cli.settings(one_flow())
 
-    ended = await replace(cli, pg_url=database.url)("check", COLUMNS="300")
+    ended = await Verbs(cli.folder, database.url)("check", COLUMNS="300")
 
     assert ended.code == ExitCode.CHECK_FAILED
     assert "it answers, and has the schema of this program" in ended.out
@@ -67,7 +68,7 @@ async def test_a_schema_that_is_missing_is_told_with_the_command_that_makes_it(
 ) -> None:
     cli.settings(one_flow())
 
-    ended = await replace(cli, pg_url=empty_database.url, amqp_url=broker.url)("check", COLUMNS="300")
+    ended = await Verbs(cli.folder, empty_database.url, broker.url)("check", COLUMNS="300")
 
     assert ended.code == ExitCode.CHECK_FAILED
     assert "outbox migrate" in ended.out

@@ -13,6 +13,7 @@ from tests.integration.test_permissions import login
 from tests.kit.broker import Broker
 from tests.kit.cli import Cli, one_flow
 from tests.kit.database import Database
+from tests.kit.verbs import Verbs
 
 OF_RELAY = ("outbox", "lanes", "cursor", "memory")
 SUBJECTS = ("settings", "database", "inbox", *OF_RELAY)
@@ -22,7 +23,7 @@ LATEST = "(select name from outbox_meta.installed order by number desc nulls las
 @pytest.fixture
 async def outbox(cli: Cli, database: Database, broker: Broker) -> Cli:
     cli.settings(one_flow())
-    ready = replace(cli, pg_url=database.url, amqp_url=broker.url)
+    ready = Verbs(cli.folder, database.url, broker.url)
     await ready("topology", "apply")
     return ready
 

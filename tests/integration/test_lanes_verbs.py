@@ -15,6 +15,7 @@ from tests.kit.cli import OUTBOX, Cli
 from tests.kit.database import Database
 from tests.kit.lanes import Lanes, lanes_of
 from tests.kit.tap import tapped
+from tests.kit.verbs import Verbs
 
 WIDE = {"COLUMNS": "200"}
 LANES = "select count(*) from outbox.cursor"
@@ -22,7 +23,7 @@ LANES = "select count(*) from outbox.cursor"
 
 @pytest.fixture
 async def lanes(cli: Cli, database: Database, broker: Broker) -> AsyncIterator[Lanes]:
-    ours = replace(cli, pg_url=database.url, amqp_url=broker.url)
+    ours = Verbs(cli.folder, database.url, broker.url)
     async with tapped(broker) as tap, lanes_of(database, ours, tap) as ready:
         yield ready
 

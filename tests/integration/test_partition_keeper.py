@@ -14,6 +14,7 @@ from tests.kit.partitions import IDS, INSERT, age, days_go_by, publish_until_pas
 from tests.kit.probe import metrics_of
 from tests.kit.process import Process
 from tests.kit.tap import tapped
+from tests.kit.verbs import Verbs
 from tests.kit.waiting import until
 
 QUICK = {"retention": {"keep": "1s", "partition_every": "1s", "check_every": "50ms"}}
@@ -84,7 +85,7 @@ async def test_the_command_shows_each_partition_and_why_it_is_there(cli: Cli, da
     await database.value(INSERT, "k")
     await days_go_by(database)
     await publish_until_passed(database)
-    outbox = replace(cli, pg_url=database.url)
+    outbox = Verbs(cli.folder, database.url)
     shown = await outbox("partitions")
     assert shown.code == ExitCode.OK, shown
     assert "event_p0: published, the retention is not over" in shown.out
@@ -99,7 +100,7 @@ async def test_the_command_tells_what_is_due_and_does_it(cli: Cli, database: Dat
     await days_go_by(database)
     await publish_until_passed(database)
     await age(database, 31)
-    outbox = replace(cli, pg_url=database.url)
+    outbox = Verbs(cli.folder, database.url)
     before = await states(database)
     dry = await outbox("partitions", "maintain", "--dry-run")
     assert "event_p0: would be emptied, " in dry.out, dry
@@ -117,8 +118,8 @@ async def test_idempotency_keys_are_forgotten_when_their_events_may_go(cli: Cli,
         await owner.execute(
             "update outbox.emitted set created_at = now() - interval '61 minutes' where idempotency_key = 'old'"
         )
-    cli = replace(cli, pg_url=database.url)
+    verbs = Verbs(cli.folder, database.url)
     for arguments, kept in ((["--dry-run"], {"old", "new"}), ([], {"new"})):
-        assert (await cli("partitions", "maintain", *arguments)).code == ExitCode.OK
+        assert (await verbs("partitions", "maintain", *arguments)).code == ExitCode.OK
         rows = await database.rows("select idempotency_key from outbox.emitted")
         assert {row["idempotency_key"] for row in rows} == kept

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from aio_pika import Message
@@ -19,6 +18,7 @@ from tests.kit.cli import Cli
 from tests.kit.database import Database
 from tests.kit.outbox import ONE_CHANNEL
 from tests.kit.probe import metrics_of
+from tests.kit.verbs import Verbs
 from tests.kit.waiting import until
 
 UNROUTED = "outbox.unrouted"
@@ -28,7 +28,7 @@ EVERY_KIND = json.dumps({"tenant": "süd", "count": 7, "large": 2**62, "is_test"
 @pytest.fixture
 def at(cli: Cli, database: Database, broker: Broker) -> Cli:
     cli.settings(ONE_CHANNEL)
-    return replace(cli, pg_url=database.url, amqp_url=broker.url)
+    return Verbs(cli.folder, database.url, broker.url)
 
 
 async def _emit(database: Database, event_type: str, events: int, *, keys: int = 3) -> None:
