@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ from adapters import path_template
 from adapters.answers import Answer, NoAnswer, classify_no_answer
 from adapters.http_client import user_agent
 from adapters.http_target import HttpTarget, overlaid
-from adapters.rest_asking import ended, found, job_url, look_up_url
+from adapters.rest_asking import check_url, checked, ended, found, job_url, look_up_url
 from adapters.rest_batch import body_of, outcomes, whole_outcome
 from adapters.rest_classify import Call, classify
 from adapters.rest_render import RestRequest, rendered
@@ -17,7 +18,7 @@ from adapters.rest_settings import ANY_TYPE, Operation, RestSettings
 from adapters.rest_shapes import Batch
 from outbox.model.adapter import Capabilities, Delivery, Request
 from outbox.model.errors import MappingError
-from outbox.model.outcome import Configuration, Found, NotTold, Receipt
+from outbox.model.outcome import Configuration, Found, NotTold, Reached, Receipt
 from outbox.model.recovery import Asking, LookupThenCreate, NoRecovery
 
 _MAX_PATH_CHARACTERS = 200
@@ -92,6 +93,15 @@ class RestAdapter:
             return Receipt(Configuration(f"{event_type}: the job's address is not one of this target"))
         came = await self._ask(url, leave_by)
         return ended(came, self._question("GET job", job), request)
+
+    async def check(self) -> Reached | NotTold | None:
+        """Ask what the adapter's ``check`` says."""
+        request = self._settings.check
+        if request is None:
+            return None
+        came = await self._ask(check_url(self._base_url, request), math.inf)
+        call = self._question(f"GET {request.path[:_MAX_PATH_CHARACTERS]}", "")
+        return checked(came, replace(call, rules=self._settings.rules), request)
 
     async def close(self) -> None:
         """Close the connections."""

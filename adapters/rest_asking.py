@@ -9,7 +9,7 @@ from adapters.answers import Answer, NoAnswer, classify_no_answer
 from adapters.json_text import MISSING, decode, dig
 from adapters.rest_classify import Call, classify
 from adapters.rest_rules import StatusWord, verdict
-from adapters.rest_shapes import REFERENCE, JobRequest, LookUpRequest
+from adapters.rest_shapes import REFERENCE, CheckRequest, JobRequest, LookUpRequest
 from outbox.model.outcome import (
     Absent,
     Accepted,
@@ -21,6 +21,7 @@ from outbox.model.outcome import (
     NotTold,
     Outcome,
     Present,
+    Reached,
     Receipt,
     Rejected,
     Retry,
@@ -44,6 +45,12 @@ def look_up_url(base_url: str, request: LookUpRequest, reference: str) -> str:
         {name: value.replace(REFERENCE, reference) for name, value in request.query.items()}, quote_via=quote
     )
     return f"{base_url}{path}" + (f"?{query}" if query else "")
+
+
+def check_url(base_url: str, request: CheckRequest) -> str:
+    """Return the address of the question that changes nothing."""
+    query = urlencode(request.query, quote_via=quote)
+    return f"{base_url}{request.path}" + (f"?{query}" if query else "")
 
 
 def job_url(base_url: str, job: str) -> str | None:
@@ -116,6 +123,21 @@ def _is_json(answer: Answer) -> bool:
     """Say whether this is no page: text that happens to be JSON, such as a number, must be called so."""
     document = answer.document
     return isinstance(document, dict | list) or (document is not MISSING and answer.content_type.endswith("json"))
+
+
+def checked(came: Answer | NoAnswer, call: Call, request: CheckRequest) -> Reached | NotTold:
+    """Decide what an answer to a check means: only an answer that could come from the target itself is believed."""
+    if isinstance(came, NoAnswer) or not came.is_success:
+        return NotTold(_why_untold(came, call))
+    said = verdict(came, call.rules)
+    if said is not None and said.outcome not in _GOES_WELL:
+        return NotTold(_why_untold(came, call))
+    if came.document is MISSING:
+        return NotTold(Retry(f"{call.label}: the answer {came.status} is not JSON"))
+    if request.version is None:
+        return Reached()
+    version = _printable(dig(came.document, request.version))
+    return NotTold(Retry(f"{call.label}: the answer has no {request.version}")) if version is None else Reached(version)
 
 
 def ended(came: Answer | NoAnswer, call: Call, request: JobRequest) -> Receipt:

@@ -8,7 +8,16 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from adapters import path_template, text_template
 from adapters.rest_rules import Rule, StatusKey, StatusWord
-from adapters.rest_shapes import ApiVersion, Batch, BodyShape, Idempotency, JobRequest, LookUpRequest, checked_path
+from adapters.rest_shapes import (
+    ApiVersion,
+    Batch,
+    BodyShape,
+    CheckRequest,
+    Idempotency,
+    JobRequest,
+    LookUpRequest,
+    checked_path,
+)
 from adapters.settings_parts import DottedPath, HeaderName, HeaderValue, names_twice, secret_values
 from outbox.model.connection import broken_rule
 from outbox.model.recovery import (
@@ -112,6 +121,7 @@ class RestSettings(BaseModel):
     idempotency: Idempotency | None = None
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
     api_version: ApiVersion | None = None
+    check: CheckRequest | None = None
     rules: tuple[Rule, ...] = ()
     statuses: Annotated[dict[StatusKey, StatusWord], BeforeValidator(_texts)] = Field(default_factory=dict)
 

@@ -115,6 +115,22 @@ class LookUpRequest(BaseModel):
         return self
 
 
+class CheckRequest(BaseModel):
+    """A question that changes nothing, such as who we are. ``version``: where the answer has the target's version."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Annotated[str, AfterValidator(checked_path)]
+    query: dict[Annotated[str, Field(min_length=1)], str] = Field(default_factory=dict)
+    version: DottedPath | None = None
+
+    @model_validator(mode="after")
+    def _is_about_no_document(self) -> Self:
+        if path_template.has_placeholder(self.path):
+            raise broken_rule("must have no placeholders: no document is there when it is asked", field="path")
+        return self
+
+
 class JobRequest(BaseModel):
     """How a job that the target has accepted is asked about, at the address that it gave.
 

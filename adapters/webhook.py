@@ -81,6 +81,9 @@ class WebhookAdapter:
         """Say that a receiver has no jobs."""
         return Receipt(Configuration(f"{_LABEL}: a receiver has no jobs"))
 
+    async def check(self) -> None:
+        """Ask nothing: whatever a receiver gets is an event to it."""
+
     async def close(self) -> None:
         """Close the connections."""
         await self._target.close()

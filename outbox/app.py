@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from aiohttp.web import RouteDef
 
-from adapters.build import build
-from adapters.http_target import HttpTarget
 from outbox.admin.http import AdminServer
 from outbox.admin.payloads import PayloadEndpoint
 from outbox.app_relay import RelayPart
@@ -34,6 +32,7 @@ from outbox.telemetry.logs import LifecycleLog
 from outbox.telemetry.metrics import Metrics
 from outbox.wiring import lanes, postgres_server
 from outbox.wiring_rabbitmq import rabbit_server, routes_of
+from outbox.wiring_targets import adapters_of
 
 # Fixed for good when a flow is first consumed: how finely its keys can be spread over processes.
 LANES_PER_FLOW = 16
@@ -65,8 +64,7 @@ class App:
             lanes=lanes(settings) if roles.is_relay else (), flows=settings.flows if roles.is_consumer else ()
         )
         self._listeners: list[Report] = [log, metrics]
-        self._adapters: list[Adapter] = []
-        self._targets: dict[str, HttpTarget] = {}
+        self._adapters: dict[str, Adapter] = adapters_of(settings) if roles.is_consumer else {}
         self.admin = AdminServer(settings.http.host, settings.http.port, metrics, _payload_routes(settings))
         services: list[Service] = []
         if roles.is_relay:
@@ -91,7 +89,7 @@ class App:
         try:
             return await self.supervisor.run()
         finally:
-            for adapter in self._adapters:
+            for adapter in self._adapters.values():
                 await adapter.close()
 
     def _report(self, event: Lifecycle) -> None:
@@ -103,14 +101,12 @@ class App:
 
     def _flow(self, name: str, flow: Flow) -> list[Service]:
         settings = self._settings
-        adapter = build(flow.adapter.settings, self._target(flow.adapter.connection))
-        self._adapters.append(adapter)
         store = InboxStore(postgres_server(settings, name=f"outbox-consume {name}"[:63]), flow.policy())
         ownership = Ownership(f"{socket.gethostname()}:{os.getpid()}")
         applier = Applier(
             name,
             store,
-            adapter,
+            self._adapters[name],
             _mapping(flow),
             ownership,
             ApplierSettings(
@@ -160,12 +156,6 @@ class App:
             Service(f"apply {name}", applier.run),
             Service(f"dead letters {name}", dead.run),
         ]
-
-    def _target(self, connection: str) -> HttpTarget:
-        """Flows of one connection share its pool, its limit and its login."""
-        if connection not in self._targets:
-            self._targets[connection] = HttpTarget(self._settings.connections[connection])
-        return self._targets[connection]
 
     def _broker(self, name: str, flow: str | None) -> RabbitBroker:
         return RabbitBroker(

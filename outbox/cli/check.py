@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, replace
 
@@ -12,7 +13,7 @@ from rich.table import Table
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.cli.recollection import recollection
 from outbox.config.settings import Settings
-from outbox.model.doctor import Finding, Result, cursor, lanes, memory, schema
+from outbox.model.doctor import Finding, Result, cursor, lanes, memory, schema, target
 from outbox.model.errors import AccessRefused, ExitCode, Misconfigured, OutboxError, Unavailable
 from outbox.postgres.connection import PostgresServer, connect
 from outbox.postgres.lanes import lanes_session
@@ -24,10 +25,12 @@ from outbox.rabbitmq.apply import check
 from outbox.wiring import STREAM, postgres_server
 from outbox.wiring_management import management_server
 from outbox.wiring_rabbitmq import rabbit_server, routes
+from outbox.wiring_targets import adapters_of
 
 _CHECK = """\
 Look at everything that can be wrong, and end with 1 when something is: settings, schema, outbox, inbox, lanes, cursor,
-memory, broker. What the users of this process may not see is "not seen": run it as the relay, and as the consumers.
+memory, broker, and the targets as far as a flow's adapter.check has a question for them. What the users of this process
+may not see is "not seen": run it as the relay, and as the consumers.
 
 Changes nothing. Examples: outbox check · outbox check --json
 """
@@ -64,6 +67,8 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
     for finding in await _looked("memory", _memory, settings, refused=Result.UNSEEN):
         yield finding
     for finding in await _looked("broker", _broker, settings, refused=Result.WRONG):
+        yield finding
+    for finding in await _targets(settings):
         yield finding
 
 
@@ -152,6 +157,17 @@ async def _broker(settings: Settings) -> list[Finding]:
         *(Finding("broker", Result.NOTE, note) for note in verdict.notes),
         *(Finding("broker", Result.UNSEEN, unseen) for unseen in verdict.unseen),
     ]
+
+
+async def _targets(settings: Settings) -> list[Finding]:
+    adapters = adapters_of(settings)
+    try:
+        async with asyncio.TaskGroup() as group:
+            asked = {name: group.create_task(adapter.check()) for name, adapter in adapters.items()}
+    finally:
+        for adapter in adapters.values():
+            await adapter.close()
+    return [target(name, settings.flows[name].adapter.connection, one.result()) for name, one in asked.items()]
 
 
 def _server(settings: Settings) -> PostgresServer:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from outbox.model.outcome import Found, Receipt
+from outbox.model.outcome import Found, NotTold, Reached, Receipt
 from outbox.model.recovery import Asking, NoRecovery, RecoveryStrategy
 
 
@@ -118,6 +118,13 @@ class Adapter(Protocol):
         """Ask how a job ended that the target has accepted: `Accepted` again while it runs.
 
         ``leave_by``: as with `send`.
+        """
+        ...
+
+    async def check(self) -> Reached | NotTold | None:
+        """Ask, without changing anything, whether the target can be reached and accepts our credentials.
+
+        Never raises for anything that the target does. None: nothing is known that could be asked.
         """
         ...
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from outbox.model.outcome import NotTold, Reached, TargetDown, Throttled
 from outbox.model.partitions import Partition, PartitionState
 from outbox.model.rebase import CursorHome, findings, has_only_failed_over
 
@@ -86,6 +87,23 @@ def cursor(home: CursorHome) -> Finding:
         f"{found} A relay publishes nothing until a person decides.",
         'run "outbox rebase": it shows what is certain and what is not, and changes nothing',
     )
+
+
+def target(flow: str, connection: str, answer: Reached | NotTold | None) -> Finding:
+    """Judge what a flow's target has answered. That one is away for now is no fault: its flow waits for it."""
+    subject = f"target of {flow}"
+    match answer:
+        case None:
+            return Finding(subject, Result.NOTE, f"{connection} was not asked: adapter.check has no question")
+        case Reached(None):
+            return Finding(subject, Result.RIGHT, f"{connection} answers and takes our credentials")
+        case Reached(version):
+            return Finding(subject, Result.RIGHT, f"{connection} answers and takes our credentials; version {version}")
+        case NotTold(TargetDown(reason) | Throttled(reason)):
+            return Finding(subject, Result.NOTE, f"{connection}: {reason}")
+        case NotTold(outcome):
+            step = f"see connections.{connection} and adapter.check of {flow} in the settings"
+            return Finding(subject, Result.WRONG, f"{connection}: {outcome.reason}", step)
 
 
 def memory(partitions: Iterable[Partition], *, remembered_seconds: float, queue_life_seconds: float) -> Finding:

@@ -172,6 +172,13 @@ class Found:
     http_status: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The target answers and accepts our credentials. ``version``: what it says of itself."""
+
+    version: str | None = None
+
+
 def outcome_name(outcome: Outcome) -> str:
     """Return the name used in the attempt log, in metrics and in logs (``already_applied``)."""
     return _NAMES[type(outcome)]

@@ -6,9 +6,13 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+from aiohttp import web
+
 from outbox.model.errors import ExitCode
+from tests.contract.rest_loopback import target
 from tests.kit.broker import Broker
-from tests.kit.cli import Cli, one_flow
+from tests.kit.cli import FLOW, Cli, one_flow
 from tests.kit.database import Database
 from tests.kit.urls import with_user
 from tests.kit.verbs import Verbs
@@ -35,7 +39,28 @@ async def test_everything_is_right_once_the_topology_is_applied(cli: Cli, databa
     assert "next step: run" in before.out
     found = results(after.json())
     assert (found["settings"], found["database"], found["memory"]) == ("right", "right", "right")
+    assert found[f"target of {FLOW}"] == "note", "it has no question that changes nothing"
     assert "wrong" not in found.values()
+
+
+@pytest.mark.parametrize(("status", "result", "code"), [(200, "right", 0), (503, "note", 0), (403, "wrong", 1)])
+async def test_a_target_is_asked_what_changes_nothing(
+    cli: Cli, database: Database, broker: Broker, status: int, result: str, code: int
+) -> None:
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.json_response({"version": "17.2"}, status=status)
+
+    async with target(answer) as url:
+        settings = one_flow(url)
+        settings["flows"][FLOW]["adapter"]["check"] = {"path": "/me", "version": "version"}  # type: ignore[index]
+        cli.settings(settings)
+        outbox = Verbs(cli.folder, database.url, broker.url)
+        await outbox("topology", "apply")
+        ended = await outbox("check", "--json")
+    (row,) = [row for row in json.loads(ended.out) if row["subject"] == f"target of {FLOW}"]
+    assert (row["result"], ended.code) == (result, code), row
+    assert ("version 17.2" in row["text"]) is (status == 200)
+    assert ("connections.crm" in (row["next_step"] or "")) is (result == "wrong")
 
 
 async def test_events_that_outlive_the_memory_are_wrong(cli: Cli, database: Database, broker: Broker) -> None:

@@ -69,6 +69,8 @@ class PlainAdapter:
     async def poll(self, event_type: str, job: str, *, leave_by: float) -> Receipt:
         raise AssertionError(f"deciding must not ask for {event_type} {job} ({leave_by})")
 
+    async def check(self) -> None: ...
+
     async def close(self) -> None: ...
 
 
