@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -11,20 +10,13 @@ from typing import Any
 import pytest
 
 from outbox.model.dead_letters import Action
-from outbox.model.delivery import OrderPolicy
 from outbox.model.errors import ExitCode
 from tests.kit.database import Database
 from tests.kit.inbox import FLOW, arrival
-from tests.kit.parked import DEAD, DOUBT, DOUBT_FOR_NOW, Desk, desk_for
+from tests.kit.parked import DEAD, DOUBT, DOUBT_FOR_NOW, Desk
 from tests.kit.verbs import Verbs
 
 BULK = ("--all-matching", "--flow", FLOW, "--why", "fixed", "--as", "ann")
-
-
-@pytest.fixture
-async def desk(database: Database) -> AsyncIterator[Desk]:
-    async with desk_for(database, OrderPolicy(on_dead="block")) as ready:
-        yield ready
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from tests.kit import running as whole
 from tests.kit.broker import Broker, manage
 from tests.kit.database import Database
 from tests.kit.inbox import FLOW
-from tests.kit.parked import DEAD, Desk, desk_for
+from tests.kit.parked import DEAD, Desk
 from tests.kit.rabbit_users import management_of, rabbit_user
 from tests.kit.running import Integration, running
 from tests.kit.verbs import Verbs
@@ -39,12 +39,6 @@ from tests.kit.waiting import until
 
 QUEUE = f"dead.{FLOW}"
 AGAIN = Settlement(State.DEAD, reason="again", reason_class="rejected")
-
-
-@pytest.fixture
-async def desk(database: Database) -> AsyncIterator[Desk]:
-    async with desk_for(database) as ready:
-        yield ready
 
 
 @pytest.fixture

@@ -11,21 +11,15 @@ from typing import Any
 
 import pytest
 
-from outbox.model.delivery import OrderPolicy, Settlement, State
+from outbox.model.delivery import Settlement, State
 from outbox.model.errors import ExitCode
 from tests.kit.database import Database
 from tests.kit.inbox import arrival
-from tests.kit.parked import DEAD, DOUBT, RETRY, Desk, desk_for
+from tests.kit.parked import DEAD, DOUBT, RETRY, Desk
 from tests.kit.urls import with_user
 from tests.kit.verbs import Verbs
 
 SECRET = b'{"iban": "DE89 3704"}'
-
-
-@pytest.fixture
-async def desk(database: Database) -> AsyncIterator[Desk]:
-    async with desk_for(database, OrderPolicy(on_dead="block")) as ready:
-        yield ready
 
 
 @pytest.fixture

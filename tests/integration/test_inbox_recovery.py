@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-
-import pytest
 
 from outbox.model.delivery import Settlement, State
 from outbox.model.inbox import Beginning, CallKind, DueDelivery, Parking
-from outbox.postgres.inbox_store import InboxStore
-from tests.kit.database import Database
-from tests.kit.inbox import FLOW, HASH, LANES, Inbox, arrival, ended
+from tests.kit.inbox import HASH, Inbox, arrival, ended
 
 LATER = Settlement(State.IN_DOUBT, 0.0, reason="no answer", reason_class="unknown")
 ANEW = Settlement(State.READY, 0.0, starts_anew=True)
-
-
-@pytest.fixture
-async def inbox(database: Database) -> AsyncIterator[Inbox]:
-    async with InboxStore(database.server).session(FLOW) as session:
-        await session.register(LANES)
-        inbox = Inbox(session, database)
-        await inbox.hold()
-        yield inbox
 
 
 async def doubtful(inbox: Inbox, *, reference: str | None = "R-1") -> DueDelivery:

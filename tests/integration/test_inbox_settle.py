@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import asyncpg
 import pytest
 
@@ -11,20 +9,11 @@ from outbox.model.circuit import Sign, Signal
 from outbox.model.delivery import Settlement, State
 from outbox.postgres.inbox_store import InboxStore
 from tests.kit.database import Database
-from tests.kit.inbox import FLOW, HASH, LANES, Inbox, applied, arrival, ended
+from tests.kit.inbox import FLOW, HASH, Inbox, applied, arrival, ended
 
 RETRY = Settlement(State.RETRY, 0.0, is_failure=True, reason="no", reason_class="retry")
 UNKNOWN = Settlement(State.IN_DOUBT, 0.0, reason="no answer", reason_class="unknown")
 DEAD = Settlement(State.DEAD, is_failure=True, reason="never", reason_class="rejected")
-
-
-@pytest.fixture
-async def inbox(database: Database) -> AsyncIterator[Inbox]:
-    async with InboxStore(database.server).session(FLOW) as session:
-        await session.register(LANES)
-        inbox = Inbox(session, database)
-        await inbox.hold()
-        yield inbox
 
 
 async def test_applying_is_written_with_attempt_hash_and_time_before_anything_is_sent(inbox: Inbox) -> None:

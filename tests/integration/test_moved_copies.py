@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-
-import pytest
 
 from outbox.model.dead_copies import Copy
 from outbox.model.dead_letters import Action, Verdict
 from outbox.model.delivery import Settlement, State
-from tests.kit.database import Database
 from tests.kit.inbox import arrival
-from tests.kit.parked import DEAD, DOUBT_FOR_NOW, Desk, desk_for
+from tests.kit.parked import DEAD, DOUBT_FOR_NOW, Desk
 
 AGAIN = Settlement(State.DEAD, reason="again", reason_class="rejected")
-
-
-@pytest.fixture
-async def desk(database: Database) -> AsyncIterator[Desk]:
-    async with desk_for(database) as ready:
-        yield ready
 
 
 async def test_a_copy_that_came_back_is_tried_again_once_and_only_for_its_latest_death(desk: Desk) -> None:

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-
-import pytest
 
 from outbox.inbox.prune import Pruner
 from outbox.model.delivery import State
 from outbox.model.flow_events import DeliveriesForgotten
 from outbox.model.lifecycle import Lifecycle
-from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.prune import PruneStore
 from outbox.supervisor import Pulse, Stop
-from tests.kit.database import Database
-from tests.kit.inbox import FLOW, LANES, Inbox, arrival
+from tests.kit.inbox import Inbox, arrival
 
 DAY = 86_400.0
-
-
-@pytest.fixture
-async def inbox(database: Database) -> AsyncIterator[Inbox]:
-    async with InboxStore(database.server).session(FLOW) as session:
-        await session.register(LANES)
-        ready = Inbox(session, database)
-        await ready.hold()
-        yield ready
 
 
 async def _age(inbox: Inbox, days: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,26 +14,10 @@ from outbox.inbox.decide import idempotency_key
 from outbox.model.errors import Misconfigured
 from outbox.model.replay import both, type_patterns
 from outbox.model.unrouted import matches
-from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.replay import ReplaySession, replay_session
 from tests.kit.database import Database
-from tests.kit.inbox import FLOW, LANES, Inbox, applied
+from tests.kit.inbox import FLOW, Inbox, applied
 from tests.kit.replays import EVERYTHING, MOST, REMEMBERED_SECONDS, emit, had, replay
-
-
-@pytest.fixture
-async def inbox(database: Database) -> AsyncIterator[Inbox]:
-    async with InboxStore(database.server).session(FLOW) as session:
-        await session.register(LANES)
-        ready = Inbox(session, database)
-        await ready.hold()
-        yield ready
-
-
-@pytest.fixture
-async def replays(database: Database) -> AsyncIterator[ReplaySession]:
-    async with replay_session(database.server, REMEMBERED_SECONDS) as session:
-        yield session
 
 
 async def test_what_a_flow_has_applied_is_applied_again_in_order_with_the_same_payload(

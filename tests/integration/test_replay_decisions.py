@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -10,23 +9,15 @@ import pytest
 from outbox.model.dead_letters import Action
 from outbox.model.delivery import OrderPolicy
 from outbox.model.replay import both, type_patterns
-from outbox.postgres.replay import ReplaySession, replay_session
-from tests.kit.database import Database
+from outbox.postgres.replay import ReplaySession
 from tests.kit.inbox import ended
-from tests.kit.parked import DEAD, DOUBT, RETRY, Desk, desk_for
-from tests.kit.replays import EVERYTHING, MOST, REMEMBERED_SECONDS, emit, had, replay
+from tests.kit.parked import DEAD, DOUBT, RETRY, Desk
+from tests.kit.replays import EVERYTHING, MOST, emit, had, replay
 
 
 @pytest.fixture
-async def desk(database: Database) -> AsyncIterator[Desk]:
-    async with desk_for(database, OrderPolicy(on_stale="skip")) as ready:
-        yield ready
-
-
-@pytest.fixture
-async def replays(database: Database) -> AsyncIterator[ReplaySession]:
-    async with replay_session(database.server, REMEMBERED_SECONDS) as session:
-        yield session
+def order() -> OrderPolicy:
+    return OrderPolicy(on_stale="skip")
 
 
 async def _parked(desk: Desk, key: str, state: str) -> str:

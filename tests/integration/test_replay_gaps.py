@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from outbox.model.errors import Misconfigured
-from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.replay import ReplaySession, replay_session
 from tests.kit.database import Database
-from tests.kit.inbox import FLOW, LANES, Inbox
+from tests.kit.inbox import FLOW, Inbox
 from tests.kit.partitions import AT_ONCE, days_go_by, upkeep
-from tests.kit.replays import EVERYTHING, MOST, REMEMBERED_SECONDS, emit, had
+from tests.kit.replays import EVERYTHING, MOST, emit, had
 
 HOUR_SECONDS = 3600.0
-
-
-@pytest.fixture
-async def inbox(database: Database) -> AsyncIterator[Inbox]:
-    async with InboxStore(database.server).session(FLOW) as session:
-        await session.register(LANES)
-        ready = Inbox(session, database)
-        await ready.hold()
-        yield ready
-
-
-@pytest.fixture
-async def replays(database: Database) -> AsyncIterator[ReplaySession]:
-    async with replay_session(database.server, REMEMBERED_SECONDS) as session:
-        yield session
 
 
 async def _next_day(inbox: Inbox, events: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from outbox.model.errors import ExitCode
 from tests.kit.cli import Cli, one_flow
 from tests.kit.database import Database
 from tests.kit.inbox import FLOW
-from tests.kit.parked import DEAD, Desk, desk_for
+from tests.kit.parked import DEAD, Desk
 from tests.kit.replays import EVERYTHING, emit, had
 from tests.kit.verbs import Verbs
 from tests.kit.waiting import until
@@ -20,12 +19,6 @@ from tests.kit.waiting import until
 _LONG_AGO = "2020-01-01T00:00Z"
 _BEGIN = "select inbox.begin_replay($1, $2, null, null, null, false, false, false, 'park', null, 'ann', 'lost')"
 _START = ("replay", "--flow", FLOW, "--why", "the CRM lost them", "--yes")
-
-
-@pytest.fixture
-async def desk(database: Database) -> AsyncIterator[Desk]:
-    async with desk_for(database) as ready:
-        yield ready
 
 
 @pytest.fixture

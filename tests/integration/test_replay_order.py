@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
 from outbox.model.dead_letters import Action, Decision, Verdict
 from outbox.model.delivery import OrderPolicy, State
-from outbox.model.flow_policy import FlowPolicy
 from outbox.model.replay import ReplayProgress, type_patterns
 from outbox.postgres.dead_letters import dead_letter_session
-from outbox.postgres.inbox_store import InboxStore
-from outbox.postgres.replay import ReplaySession, replay_session
-from tests.kit.database import Database
-from tests.kit.inbox import FLOW, LANES, Inbox
-from tests.kit.replays import EVERYTHING, MOST, REMEMBERED_SECONDS, emit, had, replay
+from outbox.postgres.replay import ReplaySession
+from tests.kit.inbox import Inbox
+from tests.kit.replays import EVERYTHING, MOST, emit, had, replay
 
 
 @pytest.fixture
-async def inbox(database: Database) -> AsyncIterator[Inbox]:
-    policy = FlowPolicy(OrderPolicy(on_dead="skip"))
-    async with InboxStore(database.server, policy).session(FLOW) as session:
-        await session.register(LANES)
-        ready = Inbox(session, database)
-        await ready.hold()
-        yield ready
-
-
-@pytest.fixture
-async def replays(database: Database) -> AsyncIterator[ReplaySession]:
-    async with replay_session(database.server, REMEMBERED_SECONDS) as session:
-        yield session
+def order() -> OrderPolicy:
+    return OrderPolicy(on_dead="skip")
 
 
 async def test_what_was_applied_while_a_replay_ran_is_applied_again_after_what_it_put_in(

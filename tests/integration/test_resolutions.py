@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,12 +18,6 @@ from tests.kit.inbox import HASH, applied, arrival
 from tests.kit.parked import DEAD, DOUBT, RETRY, Desk, desk_for
 
 DONE = Verdict.DONE
-
-
-@pytest.fixture
-async def desk(database: Database) -> AsyncIterator[Desk]:
-    async with desk_for(database) as ready:
-        yield ready
 
 
 async def test_a_retry_begins_anew_under_the_next_key_and_lets_the_blocked_follow_in_order(desk: Desk) -> None:
