@@ -217,7 +217,7 @@ class Applier:
         )
         if not newest_first:
             self._is_behind = len(due) == wanted
-            self._reach.end(due)
+            self._reach.end(max([one.due_seconds for one in due], default=None))
         # With calls under way it sees by itself how the target is.
         is_idle = not due and self._calls == 0
         if any(one.is_probe for one in due) or (is_idle and await self._watch.finds_left_alone(session)):

@@ -8,9 +8,7 @@ the very beginning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-
-from outbox.model.inbox import DueDelivery
+from collections.abc import Callable, Hashable
 
 # A delivery becomes due when its transaction begins, and is seen when that ends.
 _MARGIN_SECONDS = 2.0
@@ -44,10 +42,15 @@ class Reach:
             return None
         return now - self._oldest_at + _MARGIN_SECONDS
 
-    def end(self, due: Sequence[DueDelivery]) -> None:
-        """Note what an oldest-first look has found. Nothing proves nothing: the target may throttle."""
+    def end(self, oldest_seconds: float | None) -> None:
+        """Note for how long the oldest had been due that an oldest-first look has found.
+
+        Args:
+            oldest_seconds: 0 when it is certain that nothing is due; None when nothing was found, and that proves
+                nothing: the target may throttle.
+        """
         if self._is_whole:
             now = self._clock()
             self._whole_at = now + max(_WHOLE_EVERY_SECONDS, _WHOLE_PAUSE_FACTOR * (now - self._began_at))
-        if due:
-            self._oldest_at = self._began_at - max(one.due_seconds for one in due)
+        if oldest_seconds is not None:
+            self._oldest_at = self._began_at - oldest_seconds

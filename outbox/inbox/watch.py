@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
+from outbox.inbox.reach import Reach
 from outbox.model.circuit import CircuitState
 from outbox.model.flow_events import CircuitSeen, FlowObserved, FlowUnobserved
 from outbox.model.inbox import FlowStanding
@@ -21,7 +22,7 @@ _ASK_EVERY_SECONDS = 1.0
 class WatchSession(Protocol):
     """The inbox as the watch needs it."""
 
-    async def observe(self, owner: str) -> FlowStanding | None:
+    async def observe(self, owner: str, reach_seconds: float | None) -> FlowStanding | None:
         """Return how the flow stands; None for whoever does not hold its lane 0."""
         ...
 
@@ -40,6 +41,7 @@ class FlowWatch:
         self._clock = clock
         self._look_at = 0.0
         self._ask_at = 0.0
+        self._reach = Reach(clock)
         self._is_observing = False
         self._circuit_seen: datetime | None = None
 
@@ -68,7 +70,8 @@ class FlowWatch:
         if self.seconds_left() > 0:
             return
         self._look_at = self._clock() + self._every_seconds
-        standing = await session.observe(owner)
+        standing = await session.observe(owner, self._reach.begin(owner))
+        self._reach.end(None if standing is None else standing.oldest_due_age_seconds)
         if standing is None:
             if self._is_observing:
                 self._report(FlowUnobserved(self._flow))

@@ -107,11 +107,11 @@ class InboxSession(DeadCopySession):
         with postgres_errors(self._server):
             await self._connection.execute("select inbox.abandon_lanes($1, $2)", self._flow, former_owner)
 
-    async def observe(self, owner: str) -> FlowStanding | None:
-        """Return how the flow stands; None for whoever does not hold its lane 0."""
+    async def observe(self, owner: str, reach_seconds: float | None = None) -> FlowStanding | None:
+        """Return how the flow stands; None for whoever does not hold its lane 0. See `outbox.inbox.reach`."""
         with postgres_errors(self._server):
             row = await self._connection.fetchrow(
-                "select * from inbox.observe($1, $2, $3)", self._flow, owner, PARKED_UP_TO
+                "select * from inbox.observe($1, $2, $3, $4)", self._flow, owner, PARKED_UP_TO, reach_seconds
             )
         return None if row is None else FlowStanding(**dict(row) | {"circuit": CircuitState(row["circuit"])})
 

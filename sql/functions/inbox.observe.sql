@@ -1,4 +1,6 @@
-create or replace function inbox.observe(wanted_flow text, me text, count_up_to integer)
+create or replace function inbox.observe(
+    wanted_flow text, me text, count_up_to integer, reach_seconds double precision
+)
 returns table (
     circuit text, needs_a_person boolean, reason text, changed_at timestamptz, changed_by text, dead integer,
     in_doubt integer, blocked integer, oldest_due_age_seconds double precision
@@ -13,7 +15,8 @@ set jit = off
 as $$
 #variable_conflict use_column
 declare
-    at timestamptz := clock_timestamp();
+    at    timestamptz := clock_timestamp();
+    since timestamptz := coalesce(at - make_interval(secs => reach_seconds), '-infinity');
 begin
     if not exists (select from inbox.lane l
                     where l.flow = wanted_flow and l.lane = 0 and l.owner = me and l.leased_until > at) then
@@ -34,7 +37,7 @@ begin
                   from inbox.lane l
                  cross join lateral (select d.due_at from inbox.delivery d
                                       where d.flow = wanted_flow and d.lane = l.lane
-                                        and d.state in ('ready', 'retry', 'in_doubt') and d.due_at <= at
+                                        and d.state in ('ready', 'retry', 'in_doubt') and d.due_at between since and at
                                       order by d.due_at limit 1) oldest
                  where l.flow = wanted_flow)::double precision
           from inbox.circuit c
@@ -42,6 +45,6 @@ begin
 end
 $$;
 comment on function inbox.observe is
-    'How a flow stands: its circuit, how many deliveries are parked (dead, in doubt) or blocked, each counted up to a bound, and for how long the oldest one that is due has been (0: none is). A row for the owner of lane 0 alone, so that one process tells of each flow. Changes nothing, at constant cost.';
+    'How a flow stands: its circuit, how many deliveries are parked (dead, in doubt) or blocked, each counted up to a bound, and for how long the oldest one that is due has been (0: none is). A row for the owner of lane 0 alone, so that one process tells of each flow. "reach_seconds": what has been due for longer is not looked for, as with inbox.fetch. Changes nothing.';
 revoke all on function inbox.observe from public;
 grant execute on function inbox.observe to outbox_adapter;

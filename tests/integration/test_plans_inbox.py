@@ -204,6 +204,12 @@ async def test_a_look_passes_over_what_a_strangers_transaction_keeps_of_what_was
         assert whole >= _ROWS, "the test has its problem"
         assert (same.id, read <= 20) == (due.id, True), read
 
+        _, whole = await _entries_read(connection, session.observe("me"))
+        standing, read = await _entries_read(connection, session.observe("me", due.due_seconds + 2))
+        assert whole >= _ROWS, "it would have the same problem"
+        assert standing is not None
+        assert (standing.oldest_due_age_seconds > 0, read <= 20) == (True, True), read
+
 
 async def _entries_read(connection: asyncpg.Connection, work: Awaitable[T]) -> tuple[T, int]:
     """Do work in a transaction; return (its result, entries read of the index of what is due, the dead ones too)."""

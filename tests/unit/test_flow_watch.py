@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from outbox.inbox.watch import FlowWatch
+from outbox.model.circuit import CircuitState
 from outbox.model.inbox import FlowStanding
+
+STANDING = FlowStanding(CircuitState.CLOSED, False, None, datetime.now(UTC), None, 0, 0, 0, 4.0)
 
 
 class CountingSession:
@@ -11,15 +16,18 @@ class CountingSession:
 
     def __init__(self) -> None:
         self.asked = 0
+        self.standing: FlowStanding | None = None
+        self.reach_seconds: float | None = -1.0
         self.observed = 0
 
     async def is_left_alone(self) -> bool:
         self.asked += 1
         return True
 
-    async def observe(self, _owner: str) -> FlowStanding | None:
+    async def observe(self, _owner: str, reach_seconds: float | None) -> FlowStanding | None:
         self.observed += 1
-        return None
+        self.reach_seconds = reach_seconds
+        return self.standing
 
 
 class Clock:
@@ -52,3 +60,14 @@ async def test_a_flow_is_looked_at_as_often_as_its_settings_say() -> None:
     clock.now += 1
     await watch.look(session, "me")
     assert session.observed == 2
+
+
+async def test_a_look_at_a_flow_begins_where_the_one_before_ended() -> None:
+    clock, session = Clock(), CountingSession()
+    session.standing = STANDING
+    watch = FlowWatch("f", lambda _event: None, 1.0, clock)
+    await watch.look(session, "me")
+    assert session.reach_seconds is None
+    clock.now += 1
+    await watch.look(session, "me")
+    assert session.reach_seconds == STANDING.oldest_due_age_seconds + 1 + 2

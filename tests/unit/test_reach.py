@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from outbox.inbox.reach import Reach
-from outbox.model.delivery import State
-from outbox.model.inbox import DueDelivery
 
 _LANES = frozenset({(0, 1)})
-_DUE = DueDelivery(
-    1, 0, 1, State.READY, 1, "m", "t", 1, "k", 0, 0, None, None, None, 0, None, None, None, b"{}", due_seconds=0.0
-)  # fmt: skip
 
 
 @dataclass
@@ -22,15 +17,11 @@ class _Clock:
         return self.now
 
 
-def _due(*seconds: float) -> list[DueDelivery]:
-    return [replace(_DUE, due_seconds=one) for one in seconds]
-
-
 def test_the_first_look_is_whole_and_the_next_begins_at_its_oldest() -> None:
     clock = _Clock()
     reach = Reach(clock)
     assert reach.begin(_LANES) is None
-    reach.end(_due(30.0, 5.0))
+    reach.end(30.0)
     clock.now += 1.0
     assert reach.begin(_LANES) == 30.0 + 1.0 + 2.0
 
@@ -39,13 +30,13 @@ def test_it_follows_what_is_found_and_not_what_is_missing() -> None:
     clock = _Clock()
     reach = Reach(clock)
     reach.begin(_LANES)
-    reach.end(_due(30.0))
+    reach.end(30.0)
     clock.now += 1.0
     reach.begin(_LANES)
-    reach.end(_due(0.5))
+    reach.end(0.5)
     clock.now += 4.0
     assert reach.begin(_LANES) == 0.5 + 4.0 + 2.0
-    reach.end([])
+    reach.end(None)
     clock.now += 1.0
     assert reach.begin(_LANES) == 0.5 + 5.0 + 2.0, "the target may throttle: what was due before is due still"
 
@@ -55,12 +46,12 @@ def test_a_whole_look_is_made_every_ten_seconds_and_less_often_when_it_takes_lon
     reach = Reach(clock)
     reach.begin(_LANES)
     clock.now += 2.0
-    reach.end(_due(0.0))
+    reach.end(0.0)
     clock.now += 39.0
     assert reach.begin(_LANES) is not None
     clock.now += 1.0
     assert reach.begin(_LANES) is None
-    reach.end(_due(0.0))
+    reach.end(0.0)
     clock.now += 9.0
     assert reach.begin(_LANES) is not None
     clock.now += 1.0
@@ -70,6 +61,6 @@ def test_a_whole_look_is_made_every_ten_seconds_and_less_often_when_it_takes_lon
 def test_other_lanes_are_looked_at_from_the_beginning() -> None:
     reach = Reach(_Clock())
     reach.begin(_LANES)
-    reach.end(_due(0.0))
+    reach.end(0.0)
     assert reach.begin(_LANES) is not None
     assert reach.begin(frozenset({(0, 2)})) is None, "the same lane, held anew"
