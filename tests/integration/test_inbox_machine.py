@@ -126,7 +126,7 @@ class InboxMachine(RuleBasedStateMachine):
             case LanesReleased(which):
                 self.world.run(self.replicas[which].release())
             case PersonDecides(action, numbers):
-                self.world.run(self.person.decide(action, self._rows(), numbers))
+                self.world.run(self.person.decide(action, self._rows(), numbers, self.wire))
             case CopiesMovedBack(numbers):
                 copies = self.person.moved_back(self._rows(), numbers, self.wire)
                 self.world.run(self.acceptor.accept(copies))

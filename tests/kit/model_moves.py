@@ -112,7 +112,7 @@ Move = (
 _replicas = st.integers(0, 1)
 _numbers = st.lists(st.integers(0, 99), min_size=1, max_size=3)
 _actions = st.sampled_from(
-    [Action.RETRY, Action.RETRY, Action.SKIP, Action.DISCARD, Action.HAPPENED, Action.NOT_HAPPENED]
+    [Action.RETRY, Action.RETRY, Action.EDIT, Action.SKIP, Action.DISCARD, Action.HAPPENED, Action.NOT_HAPPENED]
 )
 _times = st.sampled_from([LEASE_SECONDS + 1, SETTLE_SECONDS + 1, WINDOW_SECONDS - 99, WINDOW_SECONDS + 1])
 _troubles = st.sampled_from([Trouble.NO_TROUBLE] * 4 + list(Trouble))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from outbox.model.dead_copies import Copy
-from outbox.model.dead_letters import Action, Decision
+from outbox.model.dead_letters import Action, Decision, Verdict
 from outbox.model.inbox import Arrival
 from outbox.postgres.dead_letters import DeadLetterSession
-from tests.kit.model_target import ModelTarget
+from tests.kit.model_target import ModelTarget, Nature
 from tests.kit.model_wire import Wire
 
 Row = Mapping[str, Any]
@@ -26,14 +27,26 @@ class Person:
     flow: str
     target: ModelTarget
 
-    async def decide(self, action: Action, rows: Sequence[Row], numbers: Sequence[int]) -> None:
+    async def decide(self, action: Action, rows: Sequence[Row], numbers: Sequence[int], wire: Wire) -> None:
         """Decide about some of what waits for a person, or else of what is not finished."""
         chosen = self._chosen(rows, numbers)
+        if action is Action.EDIT:
+            for row in chosen:
+                await self._edit(row, wire)
+            return
         if action is Action.HAPPENED:
             chosen = [row for row in chosen if self._has(row["message_id"])]
         elif action is not Action.RETRY:
             chosen = [row for row in chosen if self._never_has(row["message_id"])]
         await self.session.resolve(self.flow, [row["id"] for row in chosen], Decision(action, "a person", "so it is"))
+
+    async def _edit(self, row: Row, wire: Wire) -> None:
+        """Write it so that nothing is wrong with it any more."""
+        body = json.dumps({"nature": Nature.FINE}).encode()
+        decision = Decision(Action.EDIT, "a person", "so it is right", body=body)
+        (done,) = await self.session.resolve(self.flow, [row["id"]], decision)
+        if done.verdict is Verdict.DONE:
+            wire.natures[row["message_id"]] = Nature.FINE
 
     def moved_back(self, rows: Sequence[Row], numbers: Sequence[int], wire: Wire) -> list[Arrival]:
         """Return the copies of dead letters as they come back, also of those that are none any more."""
