@@ -145,6 +145,7 @@ class Applier:
             self._store.session(self._flow) as session,
         ):
             self._lanes = await session.register(self._settings.lanes)
+            self._pace.know_circuit(await session.circuit_changed_at())
             await holder.start(lane_session)
             pulse.establish()
             async with asyncio.TaskGroup() as group:
@@ -173,11 +174,14 @@ class Applier:
                 await stop.pause(min(self._settings.poll_seconds, self._watch.seconds_left()), wake=self._wake)
 
     async def _begin(self, session: _Session, group: asyncio.TaskGroup, stop: Stop) -> bool:
-        free = self._pace.free_calls(self._calls, self._holder.held() / self._lanes)
+        share = self._holder.held() / self._lanes
+        free = self._pace.free_calls(self._calls, share)
         if free <= 0 or sum([len(due.body) for due in self._in_hand.values()]) >= _IN_HAND_BYTES:
             return False
         leave_by = time.monotonic() + self._settings.lease_seconds * _LEAVES_WITHIN_LEASES
         due = await self._fetch(session, free * self._adapter.max_batch())
+        # By now it may be known that the target was left alone.
+        free = min(free, self._pace.free_calls(self._calls, share))
         decisions = await self._decide(due, free, stop)
         parkings = [decision for decision in decisions if isinstance(decision, Parking)]
         # What is left over stays due.
@@ -218,10 +222,8 @@ class Applier:
         if not newest_first:
             self._is_behind = len(due) == wanted
             self._reach.end(max([one.due_seconds for one in due], default=None))
-        # With calls under way it sees by itself how the target is.
-        is_idle = not due and self._calls == 0
-        if any(one.is_probe for one in due) or (is_idle and await self._watch.finds_left_alone(session)):
-            self._pace.begin_gently()
+        if due:
+            self._pace.see_circuit(due[0].circuit_changed_at, is_probe=due[0].is_probe)
         return due
 
     async def _call_all(
@@ -276,25 +278,11 @@ class Applier:
             due, settlement = one.call.due, one.result.settlement
             del self._in_hand[due.id]
             if due.id in settled:
-                self._report(
-                    AttemptEnded(
-                        self._flow,
-                        due.message_id,
-                        due.sequence,
-                        one.attempt,
-                        one.result.outcome,
-                        settlement.state,
-                        one.seconds,
-                        due.traceparent,
-                        settlement.reason,
-                    )
-                )
+                about = (self._flow, due.message_id, due.sequence, one.attempt)
+                outcome, state, reason = one.result.outcome, settlement.state, settlement.reason
+                self._report(AttemptEnded(*about, outcome, state, one.seconds, due.traceparent, reason))
                 if settlement.is_parked:
-                    self._report(
-                        Parked(
-                            self._flow, due.message_id, due.sequence, one.attempt, settlement.state, settlement.reason
-                        )
-                    )
+                    self._report(Parked(*about, state, reason))
         if len(settled) < len(ended):
             self._report(SettleRefused(self._flow, len(ended) - len(settled)))
         return True

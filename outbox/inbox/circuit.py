@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from outbox.model.circuit import CircuitChange, Sign, Signal
@@ -31,6 +32,10 @@ def sign_of_call(signs: Iterable[Sign]) -> Sign:
 
 class CircuitSession(Protocol):
     """The inbox as the circuit needs it."""
+
+    async def circuit_changed_at(self) -> datetime | None:
+        """Return when it was last opened or closed."""
+        ...
 
     async def tell_circuit(self, told: Sequence[tuple[int, Sign]]) -> Sequence[CircuitChange]:
         """Move the circuit; return what changed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from outbox.model.circuit import Signal
 
@@ -27,6 +28,7 @@ class Pace:
         self._allowed = concurrency
         self._tokens = 1.0
         self._counted_at = clock()
+        self._circuit_changed_at: datetime | None = None
 
     def free_calls(self, under_way: int, lane_share: float) -> int:
         """Return how many calls may begin now.
@@ -56,6 +58,12 @@ class Pace:
         else:
             self._allowed = max(self._allowed // 2, 1)
 
-    def begin_gently(self) -> None:
-        """Go on with one call: the target has been left alone, whoever it was that saw its trouble."""
-        self._allowed = 1
+    def know_circuit(self, changed_at: datetime | None) -> None:
+        """Note when the circuit was last opened or closed before the first look."""
+        self._circuit_changed_at = changed_at
+
+    def see_circuit(self, changed_at: datetime | None, *, is_probe: bool) -> None:
+        """Go on with one call when the target has been left alone, whoever it was that saw its trouble."""
+        if is_probe or changed_at != self._circuit_changed_at:
+            self._circuit_changed_at = changed_at
+            self._allowed = 1

@@ -15,19 +15,12 @@ from outbox.model.flow_events import CircuitSeen, FlowObserved, FlowUnobserved
 from outbox.model.inbox import FlowStanding
 from outbox.model.lifecycle import Report
 
-# An idle flow looks for due deliveries many times as often.
-_ASK_EVERY_SECONDS = 1.0
-
 
 class WatchSession(Protocol):
     """The inbox as the watch needs it."""
 
     async def observe(self, owner: str, reach_seconds: float | None) -> FlowStanding | None:
         """Return how the flow stands; None for whoever does not hold its lane 0."""
-        ...
-
-    async def is_left_alone(self) -> bool:
-        """Return whether the target is called by nobody because of its circuit."""
         ...
 
 
@@ -40,7 +33,6 @@ class FlowWatch:
         self._every_seconds = every_seconds
         self._clock = clock
         self._look_at = 0.0
-        self._ask_at = 0.0
         self._reach = Reach(clock)
         self._is_observing = False
         self._circuit_seen: datetime | None = None
@@ -48,18 +40,6 @@ class FlowWatch:
     def seconds_left(self) -> float:
         """Return for how long nothing has to be looked at."""
         return max(self._look_at - self._clock(), 0.0)
-
-    async def finds_left_alone(self, session: WatchSession) -> bool:
-        """Return whether the target is left alone; asks once a second at most, False in between.
-
-        Raises:
-            Unavailable: the database is away.
-        """
-        now = self._clock()
-        if now < self._ask_at:
-            return False
-        self._ask_at = now + _ASK_EVERY_SECONDS
-        return await session.is_left_alone()
 
     async def look(self, session: WatchSession, owner: str) -> None:
         """Look, when it is time to.

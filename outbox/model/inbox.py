@@ -95,6 +95,7 @@ class DueDelivery:
     none has shown since that the target works; ``is_probe``: its call decides whether the circuit closes;
     ``failing_seconds``: for how long it has been failing, told of what is watched.
     ``due_seconds``: for how long it has been due. ``generation``: 0, or the replay that wants it applied again.
+    ``circuit_changed_at``: when the flow's circuit was last opened or closed.
     ``key_number``, ``reference``, ``job``: of what was sent; see the columns of ``inbox.delivery``.
     """
 
@@ -122,6 +123,7 @@ class DueDelivery:
     is_probe: bool = False
     due_seconds: float = 0.0
     failing_seconds: float = 0.0
+    circuit_changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

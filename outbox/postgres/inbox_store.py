@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from outbox.model.circuit import CircuitChange, CircuitState, Sign
 from outbox.model.delivery import State
@@ -163,6 +164,7 @@ class InboxSession(DeadCopySession):
                 is_watched=row["is_watched"],
                 is_probe=row["is_probe"],
                 due_seconds=row["due_seconds"],
+                circuit_changed_at=row["circuit_changed_at"],
                 failing_seconds=failing.get(row["id"], 0.0),
             )
             for row in rows
@@ -173,11 +175,13 @@ class InboxSession(DeadCopySession):
         rows = await self._connection.fetch("select * from inbox.failing_seconds($1::bigint[])", ids) if ids else []
         return {row["id"]: row["seconds"] for row in rows}
 
-    async def is_left_alone(self) -> bool:
-        """Say whether nothing is called at the moment because the flow's circuit is open."""
+    async def circuit_changed_at(self) -> datetime | None:
+        """Return when the flow's circuit was last opened or closed; None: it has none yet."""
         with postgres_errors(self._server):
-            is_left_alone: bool = await self._connection.fetchval("select inbox.is_left_alone($1)", self._flow)
-        return is_left_alone
+            changed_at: datetime | None = await self._connection.fetchval(
+                "select inbox.circuit_changed_at($1)", self._flow
+            )
+        return changed_at
 
     async def begin(self, owner: str, beginnings: Sequence[Beginning]) -> dict[int, int]:
         """Write "applying"; return the attempt number of each delivery that may now be called."""

@@ -7,7 +7,7 @@ returns table (
     key text, attempt integer, failures integer, sent_age_seconds double precision,
     last_sent_age_seconds double precision, request_sha256 bytea, key_number integer, reference text, job text,
     traceparent text, body bytea, generation integer, is_watched boolean, is_probe boolean,
-    due_seconds double precision
+    due_seconds double precision, circuit_changed_at timestamptz
 )
 language plpgsql
 stable
@@ -78,7 +78,8 @@ begin
                f.request_sha256, f.key_number, f.reference, f.job, f.traceparent, f.body, f.generation,
                coalesce(circuit.state <> 'closed' or circuit.suspects <> '{}', false),
                coalesce(circuit.state <> 'closed', false),
-               extract(epoch from at - f.due_at)::double precision
+               extract(epoch from at - f.due_at)::double precision,
+               circuit.changed_at
           from (
                 select d.*, l.epoch, u.place, m.traceparent, coalesce(m.edited_body, m.body) as body,
                        sum(octet_length(coalesce(m.edited_body, m.body))::bigint)
@@ -93,6 +94,6 @@ begin
 end
 $$;
 comment on function inbox.fetch is
-    'Reads the deliveries that may be acted on now in the caller''s lanes but those that it is "leaving", oldest due first (of those that are first in their lane), or with "newest_first" the other way round, so that a backlog does not hold up what is new; changes nothing. Nothing while the flow''s circuit is open or its target throttles; one delivery, to probe, when an open one has waited long enough. "reach_seconds": what has been due for longer is not looked for (null: everything); while a transaction anywhere keeps the dead rows of what was applied, they are behind that. "is_watched": the circuit wants to know how its call ends, also when it goes well; "is_probe": its call would be the probe. Only heads of their key are ever due. Ends at 32 MiB of bodies: a caller''s memory has a bound, also when many payloads are large.';
+    'Reads the deliveries that may be acted on now in the caller''s lanes but those that it is "leaving", oldest due first (of those that are first in their lane), or with "newest_first" the other way round, so that a backlog does not hold up what is new; changes nothing. Nothing while the flow''s circuit is open or its target throttles; one delivery, to probe, when an open one has waited long enough. "reach_seconds": what has been due for longer is not looked for (null: everything); while a transaction anywhere keeps the dead rows of what was applied, they are behind that. "is_watched": the circuit wants to know how its call ends, also when it goes well; "is_probe": its call would be the probe; "circuit_changed_at": who has not seen this before does not know how the target is. Only heads of their key are ever due. Ends at 32 MiB of bodies: a caller''s memory has a bound, also when many payloads are large.';
 revoke all on function inbox.fetch from public;
 grant execute on function inbox.fetch to outbox_adapter;

@@ -12,10 +12,10 @@ from aiohttp import web
 from adapters.answers import Answer, Fault, NoAnswer
 from adapters.http_target import HttpTarget
 from adapters.registry import ADAPTERS
-from outbox.app import App, Roles
 from outbox.config.load import load
 from outbox.model.adapter import Request
 from outbox.model.connection import Connection
+from outbox.wiring_targets import adapters_of
 from tests.contract.rest_loopback import OK, Peer, raw_server, target
 from tests.kit.waiting import rest
 
@@ -158,7 +158,7 @@ def test_the_flows_of_one_process_share_what_their_connection_has(tmp_path: Path
         adapters={name: kind.settings for name, kind in ADAPTERS.items()},
     )
 
-    first, second, third = (adapter._target for adapter in App(settings, Roles(is_consumer=True))._adapters)
+    first, second, third = (adapter._target for adapter in adapters_of(settings).values())
 
     assert first is second
     assert first is not third

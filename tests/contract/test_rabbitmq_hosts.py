@@ -19,7 +19,7 @@ from tests.kit.cli import REFUSED_PORT
 
 CLOSED = f"127.0.0.1:{REFUSED_PORT}"
 # Enough for a broker under load, and short enough to be felt once.
-PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 5.0
 
 
 def at(broker: Broker, *hosts: str, credentials: str = "guest:guest") -> RabbitServer:

@@ -101,15 +101,16 @@ async def test_large_messages_come_in_order_in_small_batches_and_wait_unread(bro
     assert await broker.depth("flow.orders") == 0
 
 
-async def test_a_message_larger_than_a_batch_comes_alone(broker: Broker) -> None:
+async def test_a_message_as_large_as_a_batch_comes_alone(broker: Broker) -> None:
+    # More than this RabbitMQ 4 does not take, unless told to.
     async with _consumer(broker).subscription("orders") as subscription:
-        await _publish_bodies(broker, [b"x", b"y" * (_BATCH + 1), b"z"])
+        await _publish_bodies(broker, [b"x", b"y" * _BATCH, b"z"])
         lengths: list[list[int]] = []
         while sum(map(len, lengths)) < 3:
             batch = await subscription.batch(500, wait_seconds=10)
             lengths.append([len(message.body) for message in batch])
-        assert [1, _BATCH + 1] not in lengths
-        assert [length for batch_lengths in lengths for length in batch_lengths] == [1, _BATCH + 1, 1]
+        assert [1, _BATCH] not in lengths
+        assert [length for batch_lengths in lengths for length in batch_lengths] == [1, _BATCH, 1]
 
 
 async def _publish_bodies(broker: Broker, bodies: Sequence[bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import get_args
 
 import pytest
@@ -110,3 +111,18 @@ def test_after_trouble_calls_come_back_one_by_one() -> None:
     for allowed in (2, 3, 4, 5, 6, 7, 8, 8):
         pace.note(Signal.WORKS)
         assert pace.free_calls(0, 1.0) == allowed
+
+
+def test_after_each_change_of_the_circuit_one_call_goes_first() -> None:
+    before, after = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    pace = Pace(8, None, _Clock())
+    pace.know_circuit(before)
+    pace.see_circuit(before, is_probe=False)
+    assert pace.free_calls(0, 1.0) == 8, "it was closed all the time"
+    pace.see_circuit(after, is_probe=False)
+    assert pace.free_calls(0, 1.0) == 1
+    pace.note(Signal.WORKS)
+    pace.see_circuit(after, is_probe=False)
+    assert pace.free_calls(0, 1.0) == 2
+    pace.see_circuit(after, is_probe=True)
+    assert pace.free_calls(0, 1.0) == 1

@@ -1,4 +1,4 @@
-"""How often an idle flow asks about itself."""
+"""How often a flow is looked at, and from where."""
 
 from __future__ import annotations
 
@@ -12,17 +12,12 @@ STANDING = FlowStanding(CircuitState.CLOSED, False, None, datetime.now(UTC), Non
 
 
 class CountingSession:
-    """Says that the flow is left alone, and how often it was asked."""
+    """Counts how often it is asked, and from where."""
 
     def __init__(self) -> None:
-        self.asked = 0
         self.standing: FlowStanding | None = None
         self.reach_seconds: float | None = -1.0
         self.observed = 0
-
-    async def is_left_alone(self) -> bool:
-        self.asked += 1
-        return True
 
     async def observe(self, _owner: str, reach_seconds: float | None) -> FlowStanding | None:
         self.observed += 1
@@ -36,18 +31,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-async def test_a_flow_with_nothing_to_do_asks_once_a_second_whether_its_target_is_left_alone() -> None:
-    clock, session = Clock(), CountingSession()
-    watch = FlowWatch("f", lambda _event: None, 10.0, clock)
-    found = []
-    for _ in range(20):
-        found.append(await watch.finds_left_alone(session))
-        clock.now += 0.05
-    assert (session.asked, found) == (1, [True] + [False] * 19)
-    clock.now += 0.05
-    assert await watch.finds_left_alone(session)
 
 
 async def test_a_flow_is_looked_at_as_often_as_its_settings_say() -> None:

@@ -7,3 +7,7 @@ drop function if exists inbox.replay_some(integer, integer, integer, integer);
 
 -- How a flow stands is looked for where it was found before, as what is due.
 drop function if exists inbox.observe(text, text, integer);
+
+-- Whoever fetches is told when the circuit changed, and need not ask whether it is open.
+drop function if exists inbox.is_left_alone(text);
+drop function if exists inbox.fetch(text, text, bigint[], smallint[], integer, boolean, double precision);
