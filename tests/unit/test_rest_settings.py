@@ -105,6 +105,7 @@ def test_the_documented_block_is_read() -> None:
             _one(recovery="idempotency_key", batch=BATCH) | {"idempotency": {"window": "1h"}},
             "each record of a batch needs its key: set idempotency.field",
         ),
+        ({"check": {"path": "/me/{id}"}}, "must have no placeholders: no document is there when it is asked"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changed: dict[str, object], complaint: str) -> None:
