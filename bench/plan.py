@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 T = TypeVar("T")
 
@@ -53,6 +53,10 @@ class Applier(StrEnum):
     CONSUMER = "aio-pika consumer with processed_messages"
 
 
+# What is committed in the first moments of a load meets a publisher that is idle, and is not counted.
+WARM_UP_SECONDS = 0.5
+
+
 class Plan(BaseModel):
     """The size of one run."""
 
@@ -65,8 +69,8 @@ class Plan(BaseModel):
     payload_bytes: PositiveInt = 1_024
     events_per_transaction: PositiveInt = 10
     deep_events: PositiveInt = 5_000_000
-    # How long each latency, ERP and idle measurement takes.
-    seconds: PositiveFloat = 5.0
+    # How long each latency, ERP and idle measurement takes; the first moments of a load are not counted.
+    seconds: Annotated[float, Field(ge=2 * WARM_UP_SECONDS)] = 5.0
     idle_seconds: PositiveFloat = 15.0
     # Deliveries that wait behind a dead one of their key, and messages in the full queue.
     blocked: PositiveInt = 100_000
@@ -112,7 +116,5 @@ QUICK = Plan(
 
 _SIZES = ("rounds", "events", "payload_bytes", "deep_events", "blocked", "flood_events", "seconds", "idle_seconds")
 
-# What is committed in the first moments of a load meets a publisher that is idle, and is not counted.
-WARM_UP_SECONDS = 0.5
 # The bar for latency is set at this rate.
 BAR_RATE = 1_000

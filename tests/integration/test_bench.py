@@ -11,7 +11,7 @@ import pytest
 
 from bench import crash, depth, drain, erp, flow, idle, latency
 from bench.figures import figures
-from bench.plan import Contender
+from bench.plan import Applier, Contender
 from bench.records import Report
 from sandbox.binaries import is_linux
 from tests.kit.broker import Broker
@@ -20,7 +20,7 @@ from tests.kit.database import Database
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-SMALL = ("--events", "400", "--deep-events", "4000", "--seconds", "0.5", "--idle-seconds", "0.5", "--rates", "200")
+SMALL = ("--events", "400", "--deep-events", "4000", "--seconds", "1", "--idle-seconds", "0.5", "--rates", "200")
 
 
 # It starts some forty processes one after the other.
@@ -49,7 +49,9 @@ async def test_whatever_is_planned_is_in_the_report_and_nothing_is_lost(
     assert [(one.round, one.applier) for one in report.flows] == [
         (work.round, work.applier) for work in flow.planned(plan) if work.round > 0
     ]
-    assert {one.effects for one in report.flows} == {40}
+    assert {one.effects for one in report.flows if one.applier is not Applier.FLOOD} == {40}
+    # Its queue holds more than is measured, and it goes on until somebody looks.
+    assert all(one.effects >= 40 for one in report.flows if one.applier is Applier.FLOOD)
     assert [one.waiting for one in report.depths] == [work.waiting for work in depth.planned(plan)]
     assert report.wrong == ()
     assert figures(report) == report.figures
@@ -62,10 +64,10 @@ async def test_whatever_is_planned_is_in_the_report_and_nothing_is_lost(
         assert value_of(report, f"drain: {contender}") > 0
     assert value_of(report, f"dead tuples made per event: {Contender.RELAY}") == 0
     assert value_of(report, f"dead tuples made per event: {Contender.SKIP_LOCKED}") == 1
-    # Half a second at 200 events a second for us, at 1,000 for the rival, which meets the load that has a bar.
+    # A second at 200 events a second for us, at 1,000 for the rival, which meets the load that has a bar.
     assert {(one.contender, one.committed) for one in report.latencies} == {
-        (Contender.RELAY, 100),
-        (Contender.SKIP_LOCKED, 500),
+        (Contender.RELAY, 200),
+        (Contender.SKIP_LOCKED, 1000),
     }
     for one in report.latencies:
         assert (one.lost, one.repeated) == (0, 0)
