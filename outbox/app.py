@@ -120,6 +120,7 @@ class App:
                 observe_every_seconds=settings.inbox.observe_every,
                 policy=flow.retry.policy(),
                 rate_per_second=flow.rate_limit,
+                promise=flow.promise(),
             ),
             self._report,
         )

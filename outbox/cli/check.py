@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, replace
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.cli.recollection import recollection
+from outbox.config.inventory import warnings_of
 from outbox.config.settings import Settings
 from outbox.model.doctor import Finding, Result, cursor, lanes, memory, schema, target
 from outbox.model.errors import AccessRefused, ExitCode, Misconfigured, OutboxError, Unavailable
@@ -32,7 +34,9 @@ Look at everything that can be wrong, and end with 1 when something is: settings
 memory, broker, and the targets as far as a flow's adapter.check has a question for them. What the users of this process
 may not see is "not seen": run it as the relay, and as the consumers.
 
-Changes nothing. Examples: outbox check · outbox check --json
+Changes nothing. --strict takes what a flow's owner has left unsaid for wrong.
+
+Examples: outbox check · outbox check --json · outbox check --strict
 """
 _STYLES = {Result.RIGHT: "green", Result.WRONG: "bold red", Result.NOTE: "yellow", Result.UNSEEN: "yellow"}
 
@@ -42,11 +46,15 @@ def add_to(app: typer.Typer) -> None:
     app.command("check", help=_CHECK)(_check)
 
 
-def _check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def _check(
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+    strict: Annotated[bool, typer.Option("--strict", help="A flow without owner, alert or on_dead is wrong.")] = False,
+) -> None:
     settings = settings_of(config)
 
     async def work() -> list[Finding]:
-        return [finding async for finding in _findings(settings)]
+        return [finding async for finding in _findings(settings, is_strict=strict)]
 
     findings = run(work)
     if as_json:
@@ -57,10 +65,14 @@ def _check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         raise typer.Exit(ExitCode.CHECK_FAILED)
 
 
-async def _findings(settings: Settings) -> AsyncIterator[Finding]:
+async def _findings(settings: Settings, *, is_strict: bool) -> AsyncIterator[Finding]:
     # They were read, or nobody would be here.
     flows, connections = len(settings.flows), len(settings.connections)
     yield Finding("settings", Result.RIGHT, f"{flows} flow(s), {connections} connection(s)")
+    unsaid = Result.WRONG if is_strict else Result.NOTE
+    for name, flow in settings.flows.items():
+        for warning in warnings_of(flow):
+            yield Finding(f"flow {name}", unsaid, warning)
     for finding in await _looked("database", _database, settings, refused=Result.WRONG):
         yield finding
     # A login that is refused, the database has told.

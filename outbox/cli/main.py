@@ -33,6 +33,7 @@ VERBS: Mapping[str, str] = {
     "status": "inspect",
     "config": "inspect",
     "check": "check",
+    "flows": "flows",
     "topology": "topology",
     "partitions": "partitions",
     "lanes": "lanes",

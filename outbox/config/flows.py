@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, model_validator
+from pydantic import BaseModel, Field, InstanceOf, model_validator
 
+from outbox.config.ownership import Alert, Owner, Tolerance
 from outbox.config.rules import broken_rule, check_duration_order, matching
+from outbox.config.strict import Strict
+from outbox.model.alerts import Promise
 from outbox.model.backoff import Backoff, Schedule
 from outbox.model.circuit import CircuitPolicy
 from outbox.model.delivery import OrderPolicy, RetryPolicy
@@ -17,6 +20,8 @@ from outbox.model.units import PerSecond, Seconds, parse_seconds
 _MAX_ROUTING_KEY_BYTES = 255
 # A week: an event that could not be applied for longer is for a person, not for another try.
 _MAX_RETRY_SECONDS = 7 * 86400
+# A flow that runs once a year is told of; one that runs less often nobody remembers.
+_MAX_EXPECTED_SECONDS = 400 * 86400
 
 _WORD = r"(?:[A-Za-z0-9_-]+|\*|#)"
 EventType = Annotated[
@@ -27,19 +32,6 @@ EventType = Annotated[
         "* stands for one whole word, # for any number; for example order.confirmed",
     ),
 ]
-
-
-class Strict(BaseModel):
-    """Settings are frozen, and a key that nobody knows is a mistake."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Owner(Strict):
-    """Whom to ask about a flow."""
-
-    business: Annotated[str, Field(min_length=1, description="Who decides what is right, for example an address.")]
-    technical: Annotated[str, Field(min_length=1, description="Who mends it, for example an address.")]
 
 
 class Retry(Strict):
@@ -159,6 +151,15 @@ class Flow(Strict):
 
     description: Annotated[str, Field(min_length=1, description="What the flow is for, in one sentence.")]
     owner: Annotated[Owner | None, Field(description="Whom to ask about it.")] = None
+    direction: Annotated[
+        Literal["outbound", "inbound"], Field(description="Seen from the ERP: to another system, or from one into it.")
+    ] = "outbound"
+    source_of_truth: Annotated[
+        str | None, Field(min_length=1, description="The system that is right where two disagree, for example erp.")
+    ] = None
+    runbook: Annotated[
+        str | None, Field(min_length=1, description="Where it is written what to do; a path or an address.")
+    ] = None
     events: Annotated[
         tuple[EventType, ...], Field(min_length=1, description="Event types; * and # stand for whole words.")
     ]
@@ -185,6 +186,24 @@ class Flow(Strict):
             "applied all the same (apply), or skipped (skip)."
         ),
     ] = "park"
+
+    expect_every: Annotated[
+        Seconds | None,
+        Field(gt=0, le=_MAX_EXPECTED_SECONDS, description="A message comes at least this often; silence is told."),
+    ] = None
+    alert: Annotated[Alert | None, Field(description="When the owner is told.")] = None
+    tolerance: Annotated[Tolerance, Field(description="By how much totals may differ before that is told.")] = (
+        Tolerance()
+    )
+
+    def promise(self) -> Promise:
+        """Return what its owner promises of it."""
+        return Promise(
+            late_after_seconds=None if self.alert is None else self.alert.late_after,
+            expect_every_seconds=self.expect_every,
+            owner=None if self.owner is None else self.owner.technical,
+            runbook=self.runbook,
+        )
 
     def policy(self) -> FlowPolicy:
         """Return what the inbox is told of it."""

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from outbox.config.flows import Strict
 from outbox.config.rabbitmq import DAY_SECONDS
+from outbox.config.strict import Strict
 from outbox.model.units import Seconds
 
 

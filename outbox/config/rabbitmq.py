@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from outbox.config.flows import Strict
 from outbox.config.rules import broken_rule, check_duration_order
+from outbox.config.strict import Strict
 from outbox.model.amqp_url import AmqpUrl
 from outbox.model.units import Bytes, Seconds
 

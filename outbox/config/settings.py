@@ -11,13 +11,13 @@ from outbox.config.flows import (
     EventType,
     Flow,
     MappingField,
-    Owner,
     Retry,
-    Strict,
 )
 from outbox.config.inbox import InboxSettings
+from outbox.config.ownership import Owner
 from outbox.config.rabbitmq import DAY_SECONDS, MAX_MESSAGE_BYTES, MIB, RabbitmqSettings, TlsSettings, check_url
 from outbox.config.rules import broken_rule, check_duration_order, matching
+from outbox.config.strict import Strict
 from outbox.model.connection import Connection
 from outbox.model.cursor import PageLimits
 from outbox.model.lanes import MAX_LANES

@@ -22,6 +22,7 @@ from outbox.inbox.pace import Pace
 from outbox.inbox.reach import Reach
 from outbox.inbox.watch import FlowWatch, WatchSession
 from outbox.model.adapter import Adapter
+from outbox.model.alerts import Promise
 from outbox.model.circuit import Sign, sign_of
 from outbox.model.delivery import RetryPolicy
 from outbox.model.flow_events import Parked
@@ -79,6 +80,7 @@ class ApplierSettings:
     policy: RetryPolicy
     rate_per_second: float | None = None
     observe_every_seconds: float = 10.0
+    promise: Promise = Promise()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Applier:
         self._report = report
         self._pace = Pace(settings.concurrency, settings.rate_per_second, time.monotonic)
         self._holder = LaneHolder(flow, ownership, settings.lease_seconds, report)
-        self._watch = FlowWatch(flow, report, settings.observe_every_seconds, time.monotonic)
+        self._watch = FlowWatch(flow, settings.promise, report, settings.observe_every_seconds, time.monotonic)
         self._lanes = settings.lanes
         self._looks = 0
         self._is_behind = False

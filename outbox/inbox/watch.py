@@ -5,13 +5,14 @@ A circuit is shared and can be changed by a person: what this process has seen o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Protocol
 
 from outbox.inbox.reach import Reach
+from outbox.model.alerts import Promise, Rule, broken_rules
 from outbox.model.circuit import CircuitState
-from outbox.model.flow_events import CircuitSeen, FlowObserved, FlowUnobserved
+from outbox.model.flow_events import AlertOver, AlertRaised, CircuitSeen, FlowObserved, FlowUnobserved
 from outbox.model.inbox import FlowStanding
 from outbox.model.lifecycle import Report
 
@@ -27,14 +28,18 @@ class WatchSession(Protocol):
 class FlowWatch:
     """One flow's standing, as one process tells it, every so many seconds."""
 
-    def __init__(self, flow: str, report: Report, every_seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, flow: str, promise: Promise, report: Report, every_seconds: float, clock: Callable[[], float]
+    ) -> None:
         self._flow = flow
+        self._promise = promise
         self._report = report
         self._every_seconds = every_seconds
         self._clock = clock
         self._look_at = 0.0
         self._reach = Reach(clock)
         self._is_observing = False
+        self._broken: set[Rule] = set()
         self._circuit_seen: datetime | None = None
 
     def seconds_left(self) -> float:
@@ -56,9 +61,12 @@ class FlowWatch:
             if self._is_observing:
                 self._report(FlowUnobserved(self._flow))
             self._is_observing = False
+            # Whoever looks from now on tells what it finds broken, and when that is over.
+            self._broken = set()
             return
         self._tell_circuit(standing)
         self._is_observing = True
+        broken = broken_rules(self._promise, standing)
         self._report(
             FlowObserved(
                 self._flow,
@@ -68,8 +76,21 @@ class FlowWatch:
                 standing.in_doubt,
                 standing.blocked,
                 standing.oldest_due_age_seconds,
+                standing.oldest_waiting_age_seconds,
+                standing.quiet_seconds,
+                tuple(broken),
             )
         )
+        self._tell_alerts(broken)
+
+    def _tell_alerts(self, broken: Mapping[Rule, str]) -> None:
+        """Tell what has changed since the last look."""
+        for rule, text in broken.items():
+            if rule not in self._broken:
+                self._report(AlertRaised(self._flow, rule, text, self._promise.owner, self._promise.runbook))
+        for rule in sorted(self._broken - broken.keys()):
+            self._report(AlertOver(self._flow, rule))
+        self._broken = set(broken)
 
     def _tell_circuit(self, standing: FlowStanding) -> None:
         """Tell what a person has changed, and with the first look also what was found open."""

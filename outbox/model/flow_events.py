@@ -43,6 +43,9 @@ class FlowObserved:
     in_doubt: int
     blocked: int
     oldest_due_age_seconds: float
+    oldest_waiting_age_seconds: float
+    quiet_seconds: float
+    broken_rules: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,25 @@ class FlowUnobserved:
     """Another process tells from now on how the flow stands."""
 
     flow: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRaised:
+    """A flow is not as its owner promised; see `outbox.model.alerts`."""
+
+    flow: str
+    rule: str
+    text: str
+    owner: str | None
+    runbook: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertOver:
+    """It is as promised again."""
+
+    flow: str
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +102,5 @@ class DeliveriesForgotten:
     deliveries: int
 
 
-_Observations = CircuitSeen | FlowObserved | FlowUnobserved
+_Observations = CircuitSeen | FlowObserved | FlowUnobserved | AlertRaised | AlertOver
 FlowEvents = CircuitChanged | TargetThrottles | Parked | DeliveriesForgotten | _Observations

@@ -65,7 +65,9 @@ class HeldLanes:
 class FlowStanding:
     """How a flow stands in the database. Counts stop at a bound; ages are 0 when there is nothing.
 
-    ``changed_by``: the person who opened or closed the circuit; None: a process did.
+    ``changed_by``: the person who opened or closed the circuit; None: a process did. ``oldest_waiting_age_seconds``:
+    of what waits for its first call since it is due, of what waits for another one since it was accepted; parked ones
+    do not wait. ``quiet_seconds``: since a message was accepted, to ten seconds.
     """
 
     circuit: CircuitState
@@ -77,6 +79,8 @@ class FlowStanding:
     in_doubt: int
     blocked: int
     oldest_due_age_seconds: float
+    oldest_waiting_age_seconds: float
+    quiet_seconds: float
 
 
 class CallKind(StrEnum):

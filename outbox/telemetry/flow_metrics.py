@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from outbox.model import flow_events
 from outbox.model import lifecycle as happened
+from outbox.model.alerts import Rule
 from outbox.model.circuit import CircuitState
 from outbox.model.delivery import State
 from outbox.model.lifecycle import Lifecycle
@@ -40,6 +41,17 @@ class FlowMetrics:
             "inbox_oldest_due_age_seconds", "For how long the oldest delivery that is due has been; 0: none is.",
             ["flow"], registry=registry,
         )  # fmt: skip
+        self._oldest_waiting = Gauge(
+            "inbox_oldest_waiting_age_seconds", "For how long the oldest delivery that is not parked has waited.",
+            ["flow"], registry=registry,
+        )  # fmt: skip
+        self._quiet = Gauge(
+            "inbox_quiet_seconds", "For how long no message has come, to ten seconds.", ["flow"], registry=registry
+        )
+        self._alert = Gauge(
+            "inbox_alert", "1 while the flow is not as its owner promised: late, quiet.", ["flow", "rule"],
+            registry=registry,
+        )  # fmt: skip
         for flow in flows:
             self._lost(flow)
 
@@ -64,11 +76,17 @@ class FlowMetrics:
         self._parked.labels(seen.flow, State.IN_DOUBT).set(seen.in_doubt)
         self._blocked.labels(seen.flow).set(seen.blocked)
         self._oldest_due.labels(seen.flow).set(seen.oldest_due_age_seconds)
+        self._oldest_waiting.labels(seen.flow).set(seen.oldest_waiting_age_seconds)
+        self._quiet.labels(seen.flow).set(seen.quiet_seconds)
+        for rule in Rule:
+            self._alert.labels(seen.flow, rule).set(rule in seen.broken_rules)
 
     def _lost(self, flow: str) -> None:
         for circuit_state in CircuitState:
             self._circuit.labels(flow, circuit_state).set(_UNKNOWN)
         for state in (State.DEAD, State.IN_DOUBT):
             self._parked.labels(flow, state).set(_UNKNOWN)
-        for gauge in (self._needs_a_person, self._blocked, self._oldest_due):
+        for rule in Rule:
+            self._alert.labels(flow, rule).set(_UNKNOWN)
+        for gauge in (self._needs_a_person, self._blocked, self._oldest_due, self._oldest_waiting, self._quiet):
             gauge.labels(flow).set(_UNKNOWN)

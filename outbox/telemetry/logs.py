@@ -236,6 +236,10 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.debug("flow observed", **asdict(event))
         case flow_events.FlowUnobserved(flow):
             log.debug("another process observes the flow", flow=flow)
+        case flow_events.AlertRaised():
+            log.error("alert", **asdict(event))
+        case flow_events.AlertOver():
+            log.info("alert over", **asdict(event))
         case flow_events.TargetThrottles(flow, seconds, reason):
             log.warning("the target throttles", flow=flow, pause_seconds=round(seconds, 1), reason=reason)
         case flow_events.DeliveriesForgotten(deliveries):

@@ -168,9 +168,13 @@ begin
            coalesce(redriven, 0),
            coalesce(cardinality(refused), 0),
            (select count(*) from inserted n where n.state = 'skipped')::integer;
+
+    -- Last, and after the locks of the lanes: whoever waits for this row holds nothing that its writer still wants.
+    update inbox.last_arrival a set last_at = now()
+     where a.flow = wanted_flow and wanted_generation = 0 and a.last_at < now() - interval '10 seconds';
 end
 $$;
 comment on function inbox.accept is
-    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, dead (refused, stale, or without a payload), or skipped (stale). One that comes late holds back the later ones of its key that were ready and have not been called: they become blocked behind it, also when it waits itself or is dead and does not let its key go on. Known ones are counted as copies. A body that is null is copied from the outbox, where the claim (sequence/event id) says. "pass_dead": a key goes on without its dead deliveries. "on_stale": what came after a later event of its key was taken up is dead (park), skipped (skip) or judged like any other (apply). "copies_of", "deaths": what a dead letter''s copy says of itself; when its delivery is still dead by that death it is tried again, as by inbox.resolve, and never accepted anew; "kept_dead" are those that cannot be, or had a call without an answer before: they get another copy. "wanted_generation": 0 for what comes from the broker, else a replay''s. Commit before the ack. Locks the lanes it touches.';
+    'Takes a batch of messages into the inbox: new ones become ready, blocked behind an unfinished delivery of their key, dead (refused, stale, or without a payload), or skipped (stale). One that comes late holds back the later ones of its key that were ready and have not been called: they become blocked behind it, also when it waits itself or is dead and does not let its key go on. Known ones are counted as copies. A body that is null is copied from the outbox, where the claim (sequence/event id) says. "pass_dead": a key goes on without its dead deliveries. "on_stale": what came after a later event of its key was taken up is dead (park), skipped (skip) or judged like any other (apply). "copies_of", "deaths": what a dead letter''s copy says of itself; when its delivery is still dead by that death it is tried again, as by inbox.resolve, and never accepted anew; "kept_dead" are those that cannot be, or had a call without an answer before: they get another copy. "wanted_generation": 0 for what comes from the broker, else a replay''s. Commit before the ack. Locks the lanes it touches, then notes the arrival.';
 revoke all on function inbox.accept from public;
 grant execute on function inbox.accept to outbox_adapter;

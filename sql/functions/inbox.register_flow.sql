@@ -9,6 +9,7 @@ begin
         select wanted_flow, n from generate_series(0, lanes - 1) n
         on conflict do nothing;
         insert into inbox.circuit (flow) values (wanted_flow) on conflict do nothing;
+        insert into inbox.last_arrival (flow) values (wanted_flow) on conflict do nothing;
     end if;
     update inbox.circuit c
        set connection = register_flow.connection
@@ -17,6 +18,6 @@ begin
 end
 $$;
 comment on function inbox.register_flow is
-    'Creates the lanes and the circuit of a flow once, notes the connection by which its target is called (null: none that others share), and returns how many lanes it has. The number stays: changing it would let one key live in two lanes.';
+    'Creates the lanes, the circuit and the arrival of a flow once, notes the connection by which its target is called (null: none that others share), and returns how many lanes it has. The number stays: changing it would let one key live in two lanes.';
 revoke all on function inbox.register_flow from public;
 grant execute on function inbox.register_flow to outbox_adapter;

@@ -149,7 +149,8 @@ async def test_a_look_at_how_a_flow_stands_costs_its_bounds_however_much_is_park
         assert seen is not None
         assert (seen.dead, seen.in_doubt, seen.blocked) == (PARKED_UP_TO, PARKED_UP_TO, PARKED_UP_TO)
         assert seen.oldest_due_age_seconds >= _ROWS // 5
-        assert touched <= 3 * PARKED_UP_TO + 2 * LANES
+        # Three counts, the oldest of each lane, and a hundred in doubt among which one may not be parked.
+        assert touched <= 3 * PARKED_UP_TO + 2 * LANES + 100
         _, touched = await touched_by(connection, "inbox.delivery", session.observe("another"))
         assert touched == 0
         await transaction.rollback()

@@ -11,7 +11,10 @@ import yaml
 from adapters.registry import ADAPTERS
 from outbox.cli.main import VERBS
 from outbox.config.environment import FILE_VARIABLES, VARIABLES
+from outbox.config.inventory import warnings_of
 from outbox.config.load import load
+from outbox.config.ownership import Alert, Owner, Tolerance
+from outbox.model.alerts import Rule
 from outbox.model.delivery import TRANSITIONS, State
 from outbox.model.errors import ExitCode
 from outbox.model.partitions import PartitionState
@@ -72,6 +75,34 @@ def test_the_settings_of_the_readme_are_valid(tmp_path: Path) -> None:
         adapters={name: kind.settings for name, kind in ADAPTERS.items()},
     )
     assert set(settings.flows) == set(yaml.safe_load(block)["flows"])
+
+
+def test_the_settings_of_the_page_about_flows_are_valid_and_told(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "flows.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    secret = tmp_path / "crm"
+    secret.write_text("token", encoding="utf-8")
+    file = tmp_path / "outbox.yaml"
+    file.write_text(block.replace("file:/run/secrets/crm", f"file:{secret}"), encoding="utf-8")
+    settings = load(
+        path=file,
+        environ={"OUTBOX_PG_URL": "postgresql://relay@localhost/erp", "OUTBOX_AMQP_URL": "amqp://localhost/"},
+        adapters={name: kind.settings for name, kind in ADAPTERS.items()},
+    )
+    (flow,) = settings.flows.values()
+    assert warnings_of(flow) == ()
+    told = _code(_column(page, "setting of a flow"))
+    assert told == {
+        "description",
+        "direction",
+        "source_of_truth",
+        "runbook",
+        "expect_every",
+        *(f"owner.{name}" for name in Owner.model_fields),
+        *(f"alert.{name}" for name in Alert.model_fields),
+        *(f"tolerance.{name}" for name in Tolerance.model_fields),
+    }
+    assert _code(_column(page, "rule")) == set(Rule)
 
 
 def test_the_architecture_lists_every_state() -> None:

@@ -287,10 +287,14 @@ def test_how_a_flow_stands_is_unknown_to_whoever_does_not_look_or_cannot() -> No
         f'inbox_parked_deliveries{{flow="{FLOW}",state="in_doubt"}}': 3,
         f'inbox_blocked_deliveries{{flow="{FLOW}"}}': 4,
         f'inbox_oldest_due_age_seconds{{flow="{FLOW}"}}': 5.5,
+        f'inbox_oldest_waiting_age_seconds{{flow="{FLOW}"}}': 6.5,
+        f'inbox_quiet_seconds{{flow="{FLOW}"}}': 7.5,
+        f'inbox_alert{{flow="{FLOW}",rule="late"}}': 1,
+        f'inbox_alert{{flow="{FLOW}",rule="quiet"}}': 0,
     }
     assert all(math.isnan(samples(metrics)[name]) for name in series)
     for loss in (FlowUnobserved(FLOW), ServiceWaiting(f"apply {FLOW}", "away", 0.5, needs_a_person=False)):
-        metrics(FlowObserved(FLOW, CircuitState.OPEN, True, 2, 3, 4, 5.5))
+        metrics(FlowObserved(FLOW, CircuitState.OPEN, True, 2, 3, 4, 5.5, 6.5, 7.5, ("late",)))
         assert {name: samples(metrics)[name] for name in series} == series
         metrics(loss)
         assert all(math.isnan(samples(metrics)[name]) for name in series)
