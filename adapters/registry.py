@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -18,16 +18,17 @@ class AdapterKind:
 
     ``settings`` checks a flow's ``adapter:`` block without ``use`` and ``connection``; its ``DEFAULT_RETRY``, if it has
     one, is the flow's ``retry:`` where that is not given. ``supports`` takes an instance of it and an event type, and
-    says whether there is an operation for it.
+    says whether there is an operation for it. ``notes`` takes an instance and says what is allowed and better known.
     """
 
     settings: type[BaseModel]
     supports: Callable[..., bool]
+    notes: Callable[..., Sequence[str]]
 
 
 ADAPTERS: Mapping[str, AdapterKind] = MappingProxyType(
     {
-        "rest": AdapterKind(RestSettings, RestSettings.supports),
-        "webhook": AdapterKind(WebhookSettings, WebhookSettings.supports),
+        "rest": AdapterKind(RestSettings, RestSettings.supports, RestSettings.notes),
+        "webhook": AdapterKind(WebhookSettings, WebhookSettings.supports, WebhookSettings.notes),
     }
 )

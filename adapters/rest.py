@@ -77,14 +77,17 @@ class RestAdapter:
             return [await self._send(request, leave_by, traceparent) for request in ours]
         return await self._send_batch(ours, batch, leave_by, traceparent)
 
-    async def look_up(self, event_type: str, reference: str, *, leave_by: float) -> Found:
+    async def look_up(
+        self, event_type: str, reference: str, *, leave_by: float, request: Request | None = None
+    ) -> Found:
         """Ask for a record as the operation's ``look_up`` says."""
-        request = self._way(event_type).operation.look_up
-        if request is None:
+        question = self._way(event_type).operation.look_up
+        if question is None:
             return Found(NotTold(Configuration(f"{event_type}: this operation has no look_up")))
-        came = await self._ask(look_up_url(self._base_url, request, reference), leave_by)
-        call = self._question(f"GET {request.path[:_MAX_PATH_CHARACTERS]}", reference)
-        return found(came, replace(call, rules=self._settings.rules), request, reference)
+        came = await self._ask(look_up_url(self._base_url, question, reference), leave_by)
+        document = request.document if isinstance(request, RestRequest) else None
+        call = self._question(f"GET {question.path[:_MAX_PATH_CHARACTERS]}", [reference, document])
+        return found(came, replace(call, rules=self._settings.rules), question, reference, document)
 
     async def poll(self, event_type: str, job: str, *, leave_by: float) -> Receipt:
         """Ask for a job as the operation's ``job`` says."""
@@ -143,7 +146,7 @@ class RestAdapter:
             return [Receipt(whole, came.status, is_shared)] * len(requests)
         return [Receipt(outcome, came.status) for outcome in outcomes(came, call, batch, documents)]
 
-    def _question(self, label: str, about: str) -> Call:
+    def _question(self, label: str, about: object) -> Call:
         return Call(
             label=label,
             is_repeatable=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from adapters import path_template
@@ -9,7 +10,9 @@ from adapters.answers import Answer, NoAnswer, classify_no_answer
 from adapters.json_text import MISSING, decode, dig
 from adapters.rest_classify import Call, classify
 from adapters.rest_rules import StatusWord, verdict
+from adapters.rest_same import wanted
 from adapters.rest_shapes import REFERENCE, CheckRequest, JobRequest, LookUpRequest
+from outbox.model.errors import MappingError
 from outbox.model.outcome import (
     Absent,
     Accepted,
@@ -17,7 +20,9 @@ from outbox.model.outcome import (
     Applied,
     Configuration,
     CredentialsExpired,
+    Different,
     Found,
+    LookUpAnswer,
     NotTold,
     Outcome,
     Present,
@@ -60,14 +65,25 @@ def job_url(base_url: str, job: str) -> str | None:
     return url if (ours.scheme, ours.netloc) == (theirs.scheme, theirs.netloc) else None
 
 
-def found(came: Answer | NoAnswer, call: Call, request: LookUpRequest, reference: str) -> Found:
-    """Decide what an answer to a look-up means. Only a target that has understood the question is believed."""
+def found(
+    came: Answer | NoAnswer,
+    call: Call,
+    request: LookUpRequest,
+    reference: str,
+    document: Mapping[str, object] | None = None,
+) -> Found:
+    """Decide what an answer to a look-up means. Only a target that has understood the question is believed.
+
+    ``document``: what the record is compared with, None: it cannot be made any more.
+    """
     if isinstance(came, NoAnswer):
         return Found(NotTold(_why_untold(came, call)), came.status)
-    return Found(_told(came, call, request, reference), came.status)
+    return Found(_told(came, call, request, reference, document), came.status)
 
 
-def _told(came: Answer, call: Call, request: LookUpRequest, reference: str) -> Present | Absent | Ambiguous | NotTold:
+def _told(
+    came: Answer, call: Call, request: LookUpRequest, reference: str, document: Mapping[str, object] | None
+) -> LookUpAnswer:
     if any(condition.fits(came) for condition in request.absent) and (came.body == b"" or _is_json(came)):
         return Absent()
     said = verdict(came, call.rules)
@@ -84,7 +100,7 @@ def _told(came: Answer, call: Call, request: LookUpRequest, reference: str) -> P
     records = [came.document] if request.records is None else dig(came.document, request.records)
     if not isinstance(records, list):
         return NotTold(Configuration(f"{call.label}: the answer has no list at {request.records}"))
-    return _judged(records, call, request, reference)
+    return _judged(records, call, request, reference, document)
 
 
 def _gone(came: Answer, call: Call, request: LookUpRequest) -> Absent | NotTold:
@@ -101,19 +117,28 @@ def _gone(came: Answer, call: Call, request: LookUpRequest) -> Absent | NotTold:
 
 
 def _judged(
-    records: list[object], call: Call, request: LookUpRequest, reference: str
-) -> Present | Absent | Ambiguous | NotTold:
+    records: list[object],
+    call: Call,
+    request: LookUpRequest,
+    reference: str,
+    document: Mapping[str, object] | None,
+) -> LookUpAnswer:
     if not records:
         return Absent()
     if len(records) > 1:
         return Ambiguous(f"{call.label}: {len(records)} records bear this reference")
-    demanded = () if request.records is not None else (request.external_id, *request.same)
+    try:
+        must_be = wanted(request.same, reference, document)
+    except MappingError as error:
+        return Ambiguous(f"{call.label}: the record under this reference cannot be compared: {error}")
+    written = [path for path, value in must_be.items() if value.text is not None]
+    demanded = () if request.records is not None else (request.external_id, *written)
     lacking = [path for path in demanded if path is not None and dig(records[0], path) in (MISSING, None)]
     if lacking or not isinstance(records[0], dict):
         return NotTold(Retry(f"{call.label}: the answer is no record: it has no {', '.join(lacking) or 'fields'}"))
-    for path, wanted in request.same.items():
-        if dig(records[0], path) != wanted.replace(REFERENCE, reference):
-            return Ambiguous(f"{call.label}: the record under this reference has another {path}")
+    other = [path for path, value in must_be.items() if not value.fits(dig(records[0], path))]
+    if other:
+        return Different(f"{call.label}: the record under this reference has another {', '.join(other)}")
     if request.external_id is None:
         return Present()
     return Present(_printable(dig(records[0], request.external_id)))

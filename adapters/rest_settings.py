@@ -54,6 +54,12 @@ def _check_template(template: str) -> str:
 Template = Annotated[str, AfterValidator(_check_template)]
 
 
+def _trusts(look_up: LookUpRequest | None) -> str | None:
+    if look_up is None:
+        return "a look_up would read it back"
+    return None if look_up.same else "look_up.same would compare it"
+
+
 class Operation(BaseModel):
     """The call that one type of event becomes, and what makes it safe when nobody knows how it ended.
 
@@ -151,6 +157,16 @@ class RestSettings(BaseModel):
     def supports(self, event_type: str) -> bool:
         """Say whether an operation is configured for this event type, or one for any."""
         return bool({event_type, ANY_TYPE} & self.operations.keys())
+
+    def notes(self) -> tuple[str, ...]:
+        """Say what these settings take on trust."""
+        named = [(name, one.look_up) for name, one in self.operations.items() if one.recovery == "named_create"]
+        return tuple(
+            f"operations.{name}: whatever bears our name there is taken for ours; {missing}"
+            for name, look_up in named
+            for missing in [_trusts(look_up)]
+            if missing is not None
+        )
 
     def recovery_of(self, operation: Operation) -> RecoveryStrategy:
         """Return the strategy that an operation declares."""

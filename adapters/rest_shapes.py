@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from adapters import path_template
 from adapters.rest_rules import Condition, Rule
+from adapters.rest_same import SameDecimal, SameText
 from adapters.settings_parts import DottedPath, HeaderName, HeaderValue
 from outbox.model.connection import broken_rule
 from outbox.model.units import Seconds
@@ -84,8 +85,9 @@ class LookUpRequest(BaseModel):
 
     The path must see what is committed: a search index that lags behind makes "absent" a lie. ``records``: where the
     list of what was found is; without it the answer is the record. ``same``: fields of the record and what they must
-    be, for ``{reference}`` again; a record in which they differ is somebody else's. ``absent``: the answers that say
-    that there is no such record, by default 404 and 410 with JSON, which a page of some proxy is not.
+    be, with placeholders for fields of the document and ``{reference}``; a record in which they differ is somebody
+    else's. ``absent``: the answers that say that there is no such record, by default 404 and 410 with JSON, which a
+    page of some proxy is not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -94,7 +96,7 @@ class LookUpRequest(BaseModel):
     query: dict[Annotated[str, Field(min_length=1)], str] = Field(default_factory=dict)
     records: DottedPath | None = None
     external_id: DottedPath | None = None
-    same: dict[DottedPath, str] = Field(default_factory=dict)
+    same: dict[DottedPath, SameText | SameDecimal] = Field(default_factory=dict)
     absent: tuple[Condition, ...] = ()
 
     @model_validator(mode="after")

@@ -73,7 +73,14 @@ class WebhookAdapter:
         """Send a request that `render` made, once."""
         return [await self._send(request, leave_by, traceparent) for request in requests]
 
-    async def look_up(self, _event_type: str, _reference: str, *, leave_by: float) -> Found:  # noqa: ARG002 - nothing leaves
+    async def look_up(
+        self,
+        _event_type: str,
+        _reference: str,
+        *,
+        leave_by: float,  # noqa: ARG002 - nothing leaves
+        request: Request | None = None,  # noqa: ARG002
+    ) -> Found:
         """Say that a receiver cannot be asked."""
         return Found(NotTold(Configuration(f"{_LABEL}: a receiver cannot be asked what it has")))
 

@@ -82,6 +82,10 @@ class WebhookSettings(BaseModel):
         """Any event can be told."""
         return True
 
+    def notes(self) -> tuple[str, ...]:
+        """Say what these settings take on trust: nothing."""
+        return ()
+
     def keys(self) -> tuple[bytes, ...]:
         """Return the keys to sign with."""
         return tuple(key_of(secret.get_secret_value()) for secret in self.secrets)

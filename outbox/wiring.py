@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from adapters.registry import ADAPTERS
@@ -56,6 +57,11 @@ def check_flows(settings: Settings) -> None:
     ]
     if lost:
         raise Misconfigured("\n".join(lost), "add the operations, or take the events out of the flow")
+
+
+def adapter_notes(settings: Settings) -> dict[str, Sequence[str]]:
+    """Return what the adapter's settings of each flow take on trust."""
+    return {name: ADAPTERS[flow.adapter.use].notes(flow.adapter.settings) for name, flow in settings.flows.items()}
 
 
 def _has_operation(flow: Flow, event_type: str) -> bool:

@@ -24,7 +24,7 @@ from outbox.postgres.partition_store import PartitionStore
 from outbox.postgres.rebase import rebase_session
 from outbox.postgres.status import read_inbox, read_outbox
 from outbox.rabbitmq.apply import check
-from outbox.wiring import STREAM, postgres_server
+from outbox.wiring import STREAM, adapter_notes, postgres_server
 from outbox.wiring_management import management_server
 from outbox.wiring_rabbitmq import rabbit_server, routes
 from outbox.wiring_targets import adapters_of
@@ -179,7 +179,9 @@ async def _targets(settings: Settings) -> list[Finding]:
     finally:
         for adapter in adapters.values():
             await adapter.close()
-    return [target(name, settings.flows[name].adapter.connection, one.result()) for name, one in asked.items()]
+    found = [target(name, settings.flows[name].adapter.connection, one.result()) for name, one in asked.items()]
+    notes = adapter_notes(settings).items()
+    return [*found, *(Finding(f"target of {name}", Result.NOTE, note) for name, said in notes for note in said)]
 
 
 def _server(settings: Settings) -> PostgresServer:

@@ -12,6 +12,7 @@ from outbox.model.inbox import CallKind, DueDelivery, Result
 from outbox.model.outcome import (
     Configuration,
     CredentialsExpired,
+    Different,
     Found,
     NotTold,
     Outcome,
@@ -25,6 +26,7 @@ from outbox.model.outcome import (
     found_name,
     outcome_name,
 )
+from outbox.model.read_back import reads_back, settle_different, settle_taken
 from outbox.model.recovery import AsyncJob, ClientNamedCreate, IdempotencyKey, UpsertByReference
 
 # Without a status these say that the call did not begin: no connection, no place, no token, a wrong certificate.
@@ -48,8 +50,8 @@ async def answered(adapter: Adapter, calls: Sequence[Call], leave_by: float) -> 
                 if len(receipts) == len(calls):
                     return receipts
                 return _for_all(calls, f"the adapter answered {len(receipts)} of {len(calls)} requests")
-            case Ask(due, CallKind.LOOK_UP, about):
-                return [await adapter.look_up(due.type, about, leave_by=leave_by)]
+            case Ask(due, CallKind.LOOK_UP, about, request=request):
+                return [await adapter.look_up(due.type, about, leave_by=leave_by, request=request)]
             case Ask(due, _, about):
                 return [await adapter.poll(due.type, about, leave_by=leave_by)]
     except Exception as error:  # noqa: BLE001 - the one place where an attempt's outcome is decided
@@ -65,13 +67,17 @@ def not_sent(calls: Sequence[Call], reason: str) -> Sequence[Answer]:
 
 def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, jitter: float) -> Result:
     """Return what is written of a call that came back."""
-    due, recovery = call.due, call.capabilities.recovery
+    due, recovery, asking = call.due, call.capabilities.recovery, call.capabilities.asking
     is_unsent, is_shared = False, isinstance(answer, Receipt) and answer.is_shared
     if isinstance(answer, Receipt) and answer.is_shared:
         answer = replace(answer, outcome=_of_one(answer, call.capabilities))
     # What failed with others goes alone first, whoever is to blame.
     is_excused = _is_excused(due, policy) and not is_shared
     match call, answer:
+        case Send(_, request), Receipt(outcome) if (
+            asking is not None and request.reference is not None and reads_back(outcome, recovery)
+        ):
+            settlement = settle_taken(asking.settle_seconds, failures=due.failures, policy=policy, jitter=jitter)
         case Send(), Receipt(outcome):
             is_unsent = isinstance(outcome, _BEFORE_SENDING) and answer.http_status is None
             settlement = settle(
@@ -100,6 +106,8 @@ def result_of(call: Call, answer: Answer, *, attempt: int, policy: RetryPolicy, 
             if is_excused and isinstance(told, NotTold) and isinstance(told.outcome, Retry):
                 told = NotTold(TargetDown(told.outcome.reason, told.outcome.after_seconds))
             settlement = settle_look_up(told, attempt=attempt, failures=due.failures, policy=policy, jitter=jitter)
+            if isinstance(recovery, ClientNamedCreate) and isinstance(told, Different):
+                settlement = settle_different(told)
         case _:
             raise TypeError(f"{type(answer).__name__} is no answer to {type(call).__name__}")
     name = outcome_name(answer.outcome) if isinstance(answer, Receipt) else found_name(answer.answer)

@@ -53,12 +53,16 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A delivery in doubt, and what the target is asked: for a reference or a job."""
+    """A delivery in doubt, and what the target is asked: for a reference or a job.
+
+    ``request``: what would be sent now, for the record to be compared with.
+    """
 
     due: DueDelivery
     kind: CallKind
     about: str
     capabilities: Capabilities
+    request: Request | None = None
 
     def beginning(self) -> Beginning:
         """Return what is stored before."""
@@ -160,7 +164,7 @@ def _resumed(due: DueDelivery, capabilities: Capabilities, send: Send | None, pr
         case SendAgain() if send is not None:
             return send
         case LookUp() if due.reference is not None:
-            return Ask(due, CallKind.LOOK_UP, due.reference, capabilities)
+            return Ask(due, CallKind.LOOK_UP, due.reference, capabilities, send.request if send is not None else None)
         case Poll(job):
             return Ask(due, CallKind.POLL, job, capabilities)
         case Wait(seconds):

@@ -107,10 +107,13 @@ class Adapter(Protocol):
         """
         ...
 
-    async def look_up(self, event_type: str, reference: str, *, leave_by: float) -> Found:
+    async def look_up(
+        self, event_type: str, reference: str, *, leave_by: float, request: Request | None = None
+    ) -> Found:
         """Ask whether a record with this reference is there; never raises for anything the target does.
 
-        ``leave_by``: as with `send`.
+        ``leave_by``: as with `send`. ``request``: what the delivery would be sent as now, to compare the record with;
+        None: it cannot be rendered any more.
         """
         ...
 

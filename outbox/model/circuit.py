@@ -19,6 +19,8 @@ from outbox.model.outcome import (
     Applied,
     Configuration,
     CredentialsExpired,
+    Different,
+    LookUpAnswer,
     NotTold,
     Outcome,
     Present,
@@ -84,12 +86,12 @@ class Sign:
 _THROTTLE_SECONDS = {"rate": 1.0, "concurrency": 0.0, "daily": 3600.0}
 
 
-def sign_of(answer: Outcome | Present | Absent | Ambiguous | NotTold) -> Sign:
+def sign_of(answer: Outcome | LookUpAnswer) -> Sign:
     """Return what an answer to a call says about the target."""
     match answer:
         case Applied() | AlreadyApplied() | Accepted() | Rejected() | StaleConflict():
             return Sign(Signal.WORKS)
-        case Present() | Absent() | Ambiguous():
+        case Present() | Absent() | Ambiguous() | Different():
             return Sign(Signal.WORKS)
         case Unknown(reason, needs_a_person=True, is_final=is_final):
             return Sign(Signal.STOP, reason, is_final=is_final)

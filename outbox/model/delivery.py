@@ -16,6 +16,8 @@ from outbox.model.outcome import (
     Applied,
     Configuration,
     CredentialsExpired,
+    Different,
+    LookUpAnswer,
     NotTold,
     Outcome,
     Present,
@@ -222,7 +224,7 @@ def _polite(after_seconds: float | None, pause_seconds: float, backoff: Backoff)
 
 
 def settle_look_up(
-    answer: Present | Absent | Ambiguous | NotTold,
+    answer: LookUpAnswer,
     *,
     attempt: int,
     failures: int,
@@ -235,7 +237,7 @@ def settle_look_up(
             return Settlement(State.APPLIED, external_id=external_id)
         case Absent():
             return Settlement(State.READY, 0.0, starts_anew=True)
-        case Ambiguous(reason):
+        case Ambiguous(reason) | Different(reason):
             return Settlement(
                 State.IN_DOUBT,
                 reason=f"the target cannot say whether it was applied: {reason}",

@@ -152,7 +152,14 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """Several records bear the reference, or the one that does is not what was sent: a person decides."""
+    """Several records bear the reference, or it cannot be told whether the one that does is ours: a person decides."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Different:
+    """The record under the reference is not what was sent. The reason names the fields that differ, never values."""
 
     reason: str
 
@@ -164,11 +171,14 @@ class NotTold:
     outcome: TargetDown | Throttled | CredentialsExpired | Configuration | Retry
 
 
+LookUpAnswer = Present | Absent | Ambiguous | Different | NotTold
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a look-up came back with."""
 
-    answer: Present | Absent | Ambiguous | NotTold
+    answer: LookUpAnswer
     http_status: int | None = None
 
 
@@ -184,7 +194,7 @@ def outcome_name(outcome: Outcome) -> str:
     return _NAMES[type(outcome)]
 
 
-def found_name(answer: Present | Absent | Ambiguous | NotTold) -> str:
+def found_name(answer: LookUpAnswer) -> str:
     """Return the name of a look-up's answer in the attempt log, in metrics and in logs."""
     match answer:
         case Present():
@@ -193,6 +203,8 @@ def found_name(answer: Present | Absent | Ambiguous | NotTold) -> str:
             return "absent"
         case Ambiguous():
             return "ambiguous"
+        case Different():
+            return "different"
         case NotTold(outcome):
             return outcome_name(outcome)
 

@@ -46,6 +46,7 @@ class UpsertByReference:
 class ClientNamedCreate:
     """We choose the primary key of what is created: a second create is answered with "already exists".
 
+    Where the target can be asked, the record decides whether what exists is ours: a stranger may have taken the name.
     ``settle_seconds``: as with `UpsertByReference`.
     """
 
@@ -177,6 +178,8 @@ def resume(strategy: RecoveryStrategy, doubt: Doubt, asking: Asking | None) -> N
             if not strategy.is_open(doubt.first_sent_age_seconds):
                 return _look_up_or_park(doubt, asking, _late(doubt, window_seconds))
             return SendAgain() if doubt.is_same_request else _look_up_or_park(doubt, asking, _CHANGED)
+        case ClientNamedCreate() if asking is not None:
+            return _look_up_or_park(doubt, asking, "")
         case UpsertByReference(settle_seconds) | ClientNamedCreate(settle_seconds):
             if not doubt.is_same_reference:
                 return _look_up_or_park(doubt, asking, _RENAMED)

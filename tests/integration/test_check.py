@@ -63,6 +63,24 @@ async def test_a_target_is_asked_what_changes_nothing(
     assert ("connections.crm" in (row["next_step"] or "")) is (result == "wrong")
 
 
+async def test_a_name_that_is_taken_on_trust_is_noted(cli: Cli, database: Database) -> None:
+    settings = one_flow()
+    adapter = settings["flows"][FLOW]["adapter"]  # type: ignore[index]
+    (operation,) = adapter["operations"].values()
+    operation |= {"recovery": "named_create", "reference": "ref"}
+    outbox = Verbs(cli.folder, database.url)
+    notes = []
+    for look_up in (None, {"path": "/deals/{reference}", "external_id": "id"}):
+        operation |= {} if look_up is None else {"look_up": look_up}
+        cli.settings(settings)
+        rows = json.loads((await outbox("check", "--json")).out)
+        notes += [row["text"] for row in rows if row["result"] == "note" and "taken for ours" in row["text"]]
+    assert [note.rpartition("; ")[2] for note in notes] == [
+        "a look_up would read it back",
+        "look_up.same would compare it",
+    ]
+
+
 async def test_events_that_outlive_the_memory_are_wrong(cli: Cli, database: Database, broker: Broker) -> None:
     cli.settings(one_flow())
     outbox = Verbs(cli.folder, database.url, broker.url)

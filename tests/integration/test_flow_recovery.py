@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from outbox.config.settings import Settings
@@ -14,7 +13,6 @@ from sandbox.crm_faults import Faults, Script
 from tests.kit.broker import Broker
 from tests.kit.database import Database
 from tests.kit.running import ALONE, RETRY, Integration, running
-from tests.kit.waiting import until
 
 LOOK_UP = {
     "path": "/deals", "query": {"external_ref": "{reference}"}, "records": "deals", "external_id": "id",
@@ -122,22 +120,12 @@ async def test_past_its_window_a_key_is_looked_up_where_the_target_can_be_asked(
     assert await integration.outcomes(event_id) == ["unknown", "present"]
 
 
-async def _parked(integration: Integration, event_id: str) -> asyncpg.Record:
-    async def look() -> asyncpg.Record | None:
-        row = await integration.delivery(event_id)
-        return row if row is not None and row["parked_at"] is not None else None
-
-    found = await until(look, what="it is left to a person")
-    assert found is not None
-    return found
-
-
 async def test_a_target_that_never_answers_the_question_leaves_it_to_a_person(integration: Integration) -> None:
     integration.crm.add_script(Script(order_ref="SO-1", fault="drop_after_effect", times=1))
     nonsense = {"path": "/unkeyed/deals", "query": {"ref": "{reference}"}, "records": "deals"}
     async with running(settings_for(integration, "look_up", retry=ALONE, look_up=nonsense)):
         event_id = await integration.emit("SO-1")
-        row = await _parked(integration, event_id)
+        row = await integration.parked(event_id)
     assert (row["state"], row["failures"]) == ("in_doubt", 3)
     assert "tries are used up: GET /unkeyed/deals: answered 405" in row["reason"]
     assert await integration.outcomes(event_id) == ["unknown", "retry", "retry", "retry"]
@@ -147,6 +135,6 @@ async def test_a_job_that_is_never_over_is_left_to_a_person(integration: Integra
     job = {"status": "state", "applied": ["never"], "poll": "20ms", "longest": "100ms"}
     async with running(settings_for(integration, "job", job=job)):
         event_id = await integration.emit("SO-1")
-        row = await _parked(integration, event_id)
+        row = await integration.parked(event_id)
     assert (row["state"], row["reason_class"]) == ("in_doubt", "accepted")
     assert "job is not over" in row["reason"]

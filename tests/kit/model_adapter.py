@@ -32,11 +32,12 @@ STRATEGIES: Mapping[Style, RecoveryStrategy] = {
     Style.UPSERT: UpsertByReference(SETTLE_SECONDS),
     Style.UPSERT_BY_KEY: UpsertByReference(SETTLE_SECONDS),
     Style.NAMED_CREATE: ClientNamedCreate(SETTLE_SECONDS),
+    Style.NAMED_THEN_LOOK_UP: ClientNamedCreate(SETTLE_SECONDS),
     Style.LOOK_UP: LookupThenCreate(),
     Style.JOB: AsyncJob(WINDOW_SECONDS, MARGIN_SECONDS, poll_seconds=0.0),
     Style.NONE: NoRecovery(),
 }
-CAN_BE_ASKED = frozenset({Style.KEY_THEN_LOOK_UP, Style.LOOK_UP})
+CAN_BE_ASKED = frozenset({Style.KEY_THEN_LOOK_UP, Style.NAMED_THEN_LOOK_UP, Style.LOOK_UP})
 
 
 @dataclass

@@ -47,11 +47,13 @@ class Style(StrEnum):
     UPSERT = "upsert"
     UPSERT_BY_KEY = "upsert_by_key"
     NAMED_CREATE = "named_create"
+    NAMED_THEN_LOOK_UP = "named_then_look_up"
     LOOK_UP = "look_up"
     JOB = "job"
     NONE = "none"
 
 
+NAMED = frozenset({Style.NAMED_CREATE, Style.NAMED_THEN_LOOK_UP})
 HAS_KEYS = frozenset({Style.KEY, Style.KEY_CACHES_ERRORS, Style.KEY_THEN_LOOK_UP, Style.JOB})
 
 
@@ -228,8 +230,8 @@ class ModelTarget:
         if content["nature"] == Nature.REJECTED:
             return Rejected("not accepted")
         effect = _effect(request)
-        if self.style in {Style.UPSERT, Style.NAMED_CREATE} and effect in self.effects:
-            return AlreadyApplied(effect.message_id) if self.style is Style.NAMED_CREATE else Applied(effect.message_id)
+        if self.style in {Style.UPSERT, *NAMED} and effect in self.effects:
+            return AlreadyApplied(effect.message_id) if self.style in NAMED else Applied(effect.message_id)
         if self.style is Style.UPSERT_BY_KEY and effect in self._records():
             return Applied(effect.message_id)
         self.effects.append(effect)

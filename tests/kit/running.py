@@ -99,6 +99,17 @@ class Integration:
         assert found is not None
         return found
 
+    async def parked(self, message_id: str) -> asyncpg.Record:
+        """Wait until a delivery is left to a person."""
+
+        async def look() -> asyncpg.Record | None:
+            row = await self.delivery(message_id)
+            return row if row is not None and row["parked_at"] is not None else None
+
+        found = await until(look, what=f"{message_id} is left to a person")
+        assert found is not None
+        return found
+
     async def outcomes(self, message_id: str) -> list[str]:
         rows = await self.database.rows(
             "select a.outcome from inbox.attempt a join inbox.delivery d on d.id = a.delivery_id"

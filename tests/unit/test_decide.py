@@ -63,8 +63,10 @@ class PlainAdapter:
     async def send(self, requests: Sequence[Request], *, leave_by: float, traceparent: str | None) -> Sequence[Receipt]:
         raise AssertionError(f"deciding must not send {requests} ({leave_by}, {traceparent})")
 
-    async def look_up(self, event_type: str, reference: str, *, leave_by: float) -> Found:
-        raise AssertionError(f"deciding must not ask for {event_type} {reference} ({leave_by})")
+    async def look_up(
+        self, event_type: str, reference: str, *, leave_by: float, request: Request | None = None
+    ) -> Found:
+        raise AssertionError(f"deciding must not ask for {event_type} {reference} ({leave_by}, {request})")
 
     async def poll(self, event_type: str, job: str, *, leave_by: float) -> Receipt:
         raise AssertionError(f"deciding must not ask for {event_type} {job} ({leave_by})")
