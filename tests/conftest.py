@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,6 +20,11 @@ from tests.kit.shared_servers import Addresses, SharedServers, addresses
 # How long an example takes says something of the machine's load, and nothing of the code.
 hypothesis.settings.register_profile("outbox", deadline=None)
 hypothesis.settings.load_profile("outbox")
+
+# A terminal's size, which readline leaves in the environment of worker processes: a console that is made while it is there
+# keeps it for good, and breaks the lines of tables where no test expects it.
+for _size in ("COLUMNS", "LINES"):
+    os.environ.pop(_size, None)
 
 _SERVERS = pytest.StashKey[SharedServers]()
 
