@@ -21,8 +21,8 @@ from tests.kit.shared_servers import Addresses, SharedServers, addresses
 hypothesis.settings.register_profile("outbox", deadline=None)
 hypothesis.settings.load_profile("outbox")
 
-# A terminal's size, which readline leaves in the environment of worker processes: a console that is made while it is there
-# keeps it for good, and breaks the lines of tables where no test expects it.
+# A terminal's size, which readline leaves in the environment of worker processes: a console that is made while it is
+# there keeps it for good, and breaks the lines of tables where no test expects it.
 for _size in ("COLUMNS", "LINES"):
     os.environ.pop(_size, None)
 
