@@ -44,6 +44,7 @@ VERBS: Mapping[str, str] = {
     "replay": "replay",
     "once": "once",
     "dead": "dead",
+    "xref": "xref",
 }
 
 
