@@ -15,6 +15,7 @@ from outbox.model.circuit import CircuitPolicy
 from outbox.model.delivery import OrderPolicy, RetryPolicy
 from outbox.model.flow_policy import FlowPolicy
 from outbox.model.units import PerSecond, Seconds, parse_seconds
+from outbox.model.xref import Registry
 
 # AMQP 0-9-1 takes routing keys of at most 255 bytes; the words below are ASCII.
 _MAX_ROUTING_KEY_BYTES = 255
@@ -138,6 +139,19 @@ class MappingField(Strict):
         return self
 
 
+_XrefName = Annotated[
+    str,
+    matching(r"[a-z][a-z0-9_-]{0,62}", "must be small letters, digits, _ and -, a letter first, for example customer"),
+]
+
+
+class Links(Strict):
+    """What the keys of a flow's events name, so that its receipts fill the cross-reference."""
+
+    entity: Annotated[_XrefName, Field(description="What a key is, for example customer.")]
+    system: Annotated[_XrefName, Field(description="Whose ids the target gives, for example crm.")]
+
+
 class AdapterChoice(Strict):
     """Which adapter applies a flow's events, over which connection."""
 
@@ -167,6 +181,9 @@ class Flow(Strict):
     mapping: Annotated[
         tuple[MappingField, ...], Field(description="The target document; empty sends the payload as it is.")
     ] = ()
+    links: Annotated[
+        Links | None, Field(description="Receipts link the keys of its events with the ids that the target gave.")
+    ] = None
     retry: Annotated[Retry, Field(description="When to try again, and when to stop.")] = Retry()
     circuit: Annotated[Circuit, Field(description="When a target in trouble is left alone, and for how long.")] = (
         Circuit()
@@ -209,7 +226,8 @@ class Flow(Strict):
         """Return what the inbox is told of it."""
         backoff = Backoff(first_seconds=self.circuit.first, max_seconds=self.circuit.max)
         circuit = CircuitPolicy(self.circuit.failures, backoff)
-        return FlowPolicy(OrderPolicy(self.on_dead, self.on_stale), circuit, self.adapter.connection)
+        links = None if self.links is None else Registry(self.links.entity, self.links.system)
+        return FlowPolicy(OrderPolicy(self.on_dead, self.on_stale), circuit, self.adapter.connection, links)
 
     @model_validator(mode="after")
     def _check_targets(self) -> Self:

@@ -25,11 +25,12 @@ from outbox.model.adapter import Adapter
 from outbox.model.alerts import Promise
 from outbox.model.circuit import Sign, sign_of
 from outbox.model.delivery import RetryPolicy
-from outbox.model.flow_events import Parked
+from outbox.model.flow_events import LinkRefused, Parked
 from outbox.model.inbox import Beginning, DueDelivery, Parking, Result
 from outbox.model.lifecycle import AttemptEnded, Report, SettleRefused
 from outbox.model.mapping import Map
 from outbox.model.outcome import Receipt
+from outbox.model.xref import LinkVerdict
 from outbox.supervisor import Pulse, Stop
 
 # What was looked at longer ago than this part of a lease is not called any more. The process stood still meanwhile:
@@ -59,7 +60,7 @@ class _Session(LaneSession, CircuitSession, WatchSession, Protocol):
         reach_seconds: float | None,
     ) -> list[DueDelivery]: ...
     async def begin(self, owner: str, beginnings: Sequence[Beginning]) -> dict[int, int]: ...
-    async def settle(self, owner: str, results: Sequence[Result]) -> set[int]: ...
+    async def settle(self, owner: str, results: Sequence[Result]) -> Mapping[int, LinkVerdict | None]: ...
     async def park(self, owner: str, parkings: Sequence[Parking]) -> set[int]: ...
 
 
@@ -285,6 +286,9 @@ class Applier:
                 self._report(AttemptEnded(*about, outcome, state, one.seconds, due.traceparent, reason))
                 if settlement.is_parked:
                     self._report(Parked(*about, state, reason))
+                verdict = settled[due.id]
+                if verdict is not None and verdict.is_conflict():
+                    self._report(LinkRefused(self._flow, due.message_id, due.sequence, verdict))
         if len(settled) < len(ended):
             self._report(SettleRefused(self._flow, len(ended) - len(settled)))
         return True

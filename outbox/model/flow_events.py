@@ -96,6 +96,16 @@ class Parked:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkRefused:
+    """A receipt names a record that contradicts the cross-reference; see `outbox.model.xref.LinkVerdict`."""
+
+    flow: str
+    message_id: str
+    sequence: int
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveriesForgotten:
     """Finished deliveries were removed, because no copy of their messages can come any more."""
 
@@ -103,4 +113,4 @@ class DeliveriesForgotten:
 
 
 _Observations = CircuitSeen | FlowObserved | FlowUnobserved | AlertRaised | AlertOver
-FlowEvents = CircuitChanged | TargetThrottles | Parked | DeliveriesForgotten | _Observations
+FlowEvents = CircuitChanged | TargetThrottles | Parked | LinkRefused | DeliveriesForgotten | _Observations

@@ -20,6 +20,7 @@ from outbox.model.inbox import (
     Result,
 )
 from outbox.model.storable import is_storable, readable
+from outbox.model.xref import LinkVerdict
 from outbox.postgres.connection import Connection, PostgresServer, connect
 from outbox.postgres.dead_copies import DeadCopySession
 from outbox.postgres.errors import postgres_errors
@@ -36,6 +37,7 @@ class InboxSession(DeadCopySession):
         self._order = policy.order
         self._circuit = policy.circuit
         self._target_connection = policy.connection
+        self._links = policy.links
 
     async def register(self, lanes: int) -> int:
         """Create the flow's lanes once; return how many it has."""
@@ -201,13 +203,17 @@ class InboxSession(DeadCopySession):
             )
         return {row["id"]: row["attempt"] for row in rows}
 
-    async def settle(self, owner: str, results: Sequence[Result]) -> set[int]:
-        """End attempts; return the deliveries that were settled. The others belong to somebody else by now."""
+    async def settle(self, owner: str, results: Sequence[Result]) -> dict[int, LinkVerdict | None]:
+        """End attempts; return the deliveries that were settled, and what became of the link of each that has one.
+
+        The others belong to somebody else by now.
+        """
         settlements = [r.settlement for r in results]
+        links = self._links
         with postgres_errors(self._server):
             rows = await self._connection.fetch(
-                "select id from inbox.settle($1, $2, $3::bigint[], $4::bigint[], $5, $6, $7::float8[], $8, $9, $10,"
-                " $11, $12, $13, $14, $15, $16, $17) id",
+                "select * from inbox.settle($1, $2, $3::bigint[], $4::bigint[], $5, $6, $7::float8[], $8, $9, $10,"
+                " $11, $12, $13, $14, $15, $16, $17, $18, $19)",
                 self._flow,
                 owner,
                 [r.id for r in results],
@@ -225,8 +231,10 @@ class InboxSession(DeadCopySession):
                 [readable(s.reason) for s in settlements],
                 [s.reason_class for s in settlements],
                 self._order.on_dead == "skip",
+                None if links is None else links.entity,
+                None if links is None else links.system,
             )
-        return {row["id"] for row in rows}
+        return {row["id"]: row["link_verdict"] and LinkVerdict(row["link_verdict"]) for row in rows}
 
     async def park(self, owner: str, parkings: Sequence[Parking]) -> set[int]:
         """Park deliveries without a call; return those that were parked."""

@@ -242,6 +242,15 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.info("alert over", **asdict(event))
         case flow_events.TargetThrottles(flow, seconds, reason):
             log.warning("the target throttles", flow=flow, pause_seconds=round(seconds, 1), reason=reason)
+        case flow_events.LinkRefused(flow, message_id, sequence, verdict):
+            log.error(
+                "receipt contradicts the cross-reference",
+                flow=flow,
+                event_id=message_id,
+                sequence=sequence,
+                verdict=verdict,
+                next_step='"outbox xref conflicts" shows what is there',
+            )
         case flow_events.DeliveriesForgotten(deliveries):
             log.debug("deliveries forgotten", deliveries=deliveries)
         case dead_copies.Redriven(flow, tried_again, kept_dead):

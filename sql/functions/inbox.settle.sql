@@ -15,9 +15,11 @@ create or replace function inbox.settle(
     jobs           text[],
     reasons        text[],
     reason_classes text[],
-    pass_dead      boolean
+    pass_dead      boolean,
+    link_entity    text default null,
+    link_system    text default null
 )
-returns setof bigint
+returns table (id bigint, link_verdict text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
@@ -25,9 +27,13 @@ set enable_nestloop = off
 set plan_cache_mode = force_generic_plan
 set jit = off
 as $$
+#variable_conflict use_column
 declare
-    ended bigint[];
-    freed text[];
+    ended   bigint[];
+    freed   text[];
+    linked  bigint[];
+    keys    text[];
+    records text[];
 begin
     perform from inbox.lane l
       where l.flow = wanted_flow
@@ -79,16 +85,29 @@ begin
     )
     select array_agg(s.id),
            array_agg(distinct s.key) filter (where s.key is not null
-                                               and (s.state = 'applied' or s.state = 'dead' and pass_dead))
-      into ended, freed
-      from settled s;
+                                               and (s.state = 'applied' or s.state = 'dead' and pass_dead)),
+           -- Only what fits: an answer of the target must not keep a call from being settled.
+           array_agg(s.id order by s.id) filter (where s.is_link), array_agg(s.key order by s.id) filter (where s.is_link),
+           array_agg(s.external_id order by s.id) filter (where s.is_link)
+      into ended, freed, linked, keys, records
+      from (select s.*, s.state = 'applied' and octet_length(s.key) between 1 and 255
+                        and octet_length(s.external_id) between 1 and 1024 as is_link
+              from settled s) s;
     if freed is not null then
         perform inbox.promote(wanted_flow, freed);
     end if;
-    return query select unnest(ended);
+    if link_entity is null or linked is null then
+        return query select e.id, null::text from unnest(ended) e(id);
+        return;
+    end if;
+    return query
+        select e.id, l.verdict
+          from unnest(ended) e(id)
+          left join xref.link(link_entity, link_system, keys, records, 'receipt', wanted_flow, null, false) l
+            on linked[l.place] = e.id;
 end
 $$;
 comment on function inbox.settle is
-    'Ends calls of every kind: new state, attempt log, and the next delivery of a finished key becomes ready. Returns what was settled; a result that is missing came from an owner that has lost its lane and is void. "start_anew": it is certain that nothing took effect; what was sent is forgotten, and its key is never used again. "pass_dead": a key goes on without its dead deliveries. Locks the lanes it touches.';
+    'Ends calls of every kind: new state, attempt log, and the next delivery of a finished key becomes ready. Returns what was settled; a result that is missing came from an owner that has lost its lane and is void. "start_anew": it is certain that nothing took effect; what was sent is forgotten, and its key is never used again. "pass_dead": a key goes on without its dead deliveries. "link_entity", "link_system": what the keys of the flow name, and in which system; a receipt then links the key with its external id, in this transaction, and the verdict of xref.link is returned with it. Locks the lanes it touches.';
 revoke all on function inbox.settle from public;
 grant execute on function inbox.settle to outbox_adapter;

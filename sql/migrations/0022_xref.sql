@@ -47,3 +47,9 @@ create index change_of_conflict on xref.change (id) where action = 'conflict';
 grant usage on schema xref to outbox_adapter;
 grant select, insert, update, delete on xref.link to outbox_adapter;
 grant select, insert on xref.change to outbox_adapter;
+
+-- Receipts link what they name, in the transaction that settles their call.
+drop function if exists inbox.settle(
+    text, text, bigint[], bigint[], text[], text[], double precision[], boolean[], boolean[], boolean[], text[], integer[],
+    text[], text[], text[], text[], boolean
+);

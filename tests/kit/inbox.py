@@ -67,7 +67,7 @@ class Inbox:
         return await self.session.begin(self.me, beginnings)
 
     async def settle(self, *results: Result) -> set[int]:
-        return await self.session.settle(self.me, results)
+        return set(await self.session.settle(self.me, results))
 
     async def park(self, due: DueDelivery, state: State) -> set[int]:
         return await self.session.park(self.me, [Parking(due.id, due.epoch, state, "why", "test")])
