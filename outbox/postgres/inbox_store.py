@@ -37,13 +37,18 @@ class InboxSession(DeadCopySession):
         self._order = policy.order
         self._circuit = policy.circuit
         self._target_connection = policy.connection
-        self._links = policy.links
+        links = policy.links
+        self._links = (None, None) if links is None else (links.entity, links.system)
 
     async def register(self, lanes: int) -> int:
         """Create the flow's lanes once; return how many it has."""
         with postgres_errors(self._server):
             count: int = await self._connection.fetchval(
-                "select inbox.register_flow($1, $2, $3)", self._flow, lanes, self._target_connection
+                "select inbox.register_flow($1, $2, $3, $4, $5)",
+                self._flow,
+                lanes,
+                self._target_connection,
+                *self._links,
             )
         return count
 
@@ -209,11 +214,10 @@ class InboxSession(DeadCopySession):
         The others belong to somebody else by now.
         """
         settlements = [r.settlement for r in results]
-        links = self._links
         with postgres_errors(self._server):
             rows = await self._connection.fetch(
                 "select * from inbox.settle($1, $2, $3::bigint[], $4::bigint[], $5, $6, $7::float8[], $8, $9, $10,"
-                " $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+                " $11, $12, $13, $14, $15, $16, $17)",
                 self._flow,
                 owner,
                 [r.id for r in results],
@@ -231,8 +235,6 @@ class InboxSession(DeadCopySession):
                 [readable(s.reason) for s in settlements],
                 [s.reason_class for s in settlements],
                 self._order.on_dead == "skip",
-                None if links is None else links.entity,
-                None if links is None else links.system,
             )
         return {row["id"]: row["link_verdict"] and LinkVerdict(row["link_verdict"]) for row in rows}
 

@@ -123,9 +123,16 @@ begin
     if freed is not null then
         perform inbox.promote(wanted_flow, freed);
     end if;
+    if wanted_action = 'happened' and octet_length(known_id) between 1 and 1024 then
+        perform xref.link(c.link_entity, c.link_system, array[d.key], array[known_id], 'person', by_whom, because, false)
+           from inbox.circuit c
+           join inbox.delivery d on d.flow = c.flow and d.id = any (ids)
+          where c.flow = wanted_flow and c.link_entity is not null and d.state = 'applied'
+            and d.external_id = known_id and octet_length(d.key) between 1 and 255;
+    end if;
 end
 $$;
 comment on function inbox.resolve is
-    'What a person decides about deliveries, as a whole or not at all, each with its audit row: retry, edit (retry with another body), skip, discard, happened, not_happened; redrive is what RabbitMQ''s own tools did. Returns a verdict for each delivery that exists: "done", or why nothing was done (inbox.verdict). What is tried again begins anew under the next key, becomes ready (spread by "rate_per_s" on the database''s clock) or blocked behind its key; what is skipped after a certain refusal is as if it was never sent; what ends lets its key go on, as does what has to wait for one that waited for it. Locks the lanes it touches.';
+    'What a person decides about deliveries, as a whole or not at all, each with its audit row: retry, edit (retry with another body), skip, discard, happened, not_happened; redrive is what RabbitMQ''s own tools did. Returns a verdict for each delivery that exists: "done", or why nothing was done (inbox.verdict). What is tried again begins anew under the next key, becomes ready (spread by "rate_per_s" on the database''s clock) or blocked behind its key; what is skipped after a certain refusal is as if it was never sent; what ends lets its key go on, as does what has to wait for one that waited for it. Where the flow has links, an external id that a person knows links the key, unless it contradicts another link. Locks the lanes it touches.';
 revoke all on function inbox.resolve from public;
 grant execute on function inbox.resolve to outbox_adapter;

@@ -15,9 +15,7 @@ create or replace function inbox.settle(
     jobs           text[],
     reasons        text[],
     reason_classes text[],
-    pass_dead      boolean,
-    link_entity    text default null,
-    link_system    text default null
+    pass_dead      boolean
 )
 returns table (id bigint, link_verdict text)
 language plpgsql
@@ -34,6 +32,8 @@ declare
     linked  bigint[];
     keys    text[];
     records text[];
+    entity  text;
+    system  text;
 begin
     perform from inbox.lane l
       where l.flow = wanted_flow
@@ -96,18 +96,21 @@ begin
     if freed is not null then
         perform inbox.promote(wanted_flow, freed);
     end if;
-    if link_entity is null or linked is null then
+    if linked is not null then
+        select c.link_entity, c.link_system into entity, system from inbox.circuit c where c.flow = wanted_flow;
+    end if;
+    if entity is null then
         return query select e.id, null::text from unnest(ended) e(id);
         return;
     end if;
     return query
         select e.id, l.verdict
           from unnest(ended) e(id)
-          left join xref.link(link_entity, link_system, keys, records, 'receipt', wanted_flow, null, false) l
+          left join xref.link(entity, system, keys, records, 'receipt', wanted_flow, null, false) l
             on linked[l.place] = e.id;
 end
 $$;
 comment on function inbox.settle is
-    'Ends calls of every kind: new state, attempt log, and the next delivery of a finished key becomes ready. Returns what was settled; a result that is missing came from an owner that has lost its lane and is void. "start_anew": it is certain that nothing took effect; what was sent is forgotten, and its key is never used again. "pass_dead": a key goes on without its dead deliveries. "link_entity", "link_system": what the keys of the flow name, and in which system; a receipt then links the key with its external id, in this transaction, and the verdict of xref.link is returned with it. Locks the lanes it touches.';
+    'Ends calls of every kind: new state, attempt log, and the next delivery of a finished key becomes ready. Returns what was settled; a result that is missing came from an owner that has lost its lane and is void. "start_anew": it is certain that nothing took effect; what was sent is forgotten, and its key is never used again. "pass_dead": a key goes on without its dead deliveries. Where the flow has links (inbox.register_flow), a receipt links its key with the external id in this transaction, and the verdict of xref.link is returned with it. Locks the lanes it touches.';
 revoke all on function inbox.settle from public;
 grant execute on function inbox.settle to outbox_adapter;

@@ -48,7 +48,14 @@ grant usage on schema xref to outbox_adapter;
 grant select, insert, update, delete on xref.link to outbox_adapter;
 grant select, insert on xref.change to outbox_adapter;
 
--- Receipts link what they name, in the transaction that settles their call.
+-- Receipts link what they name, in the transaction that settles their call, and so does a person who resolves a doubt.
+alter table inbox.circuit
+    add column link_entity text,
+    add column link_system text,
+    add constraint circuit_links_are_whole check ((link_entity is null) = (link_system is null));
+comment on column inbox.circuit.link_entity is 'What the keys of the flow name, for the cross-reference; null: nothing.';
+comment on column inbox.circuit.link_system is 'In which system the external ids of its receipts stand for them.';
+drop function if exists inbox.register_flow(text, integer, text);
 drop function if exists inbox.settle(
     text, text, bigint[], bigint[], text[], text[], double precision[], boolean[], boolean[], boolean[], text[], integer[],
     text[], text[], text[], text[], boolean

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from outbox.model.dead_letters import Action, Decision
 from outbox.model.delivery import Settlement, State
 from outbox.model.flow_policy import FlowPolicy
 from outbox.model.xref import LinkVerdict, Pair, Registry, Source
+from outbox.postgres.dead_letters import dead_letter_session
 from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.xref import Filters, xref_session
 from sandbox.crm import DEFAULT_TOKEN, CrmServer
@@ -130,3 +132,19 @@ async def test_the_flow_of_a_real_process_fills_the_cross_reference_and_tells_wh
     assert found == {"SO-1": stored, "SO-2": "somebody else's"}
     (conflict,) = (await replace(cli, pg_url=database.url)("xref", "conflicts", "--json")).json()
     assert (conflict["canonical_key"], conflict["source"], conflict["who"]) == ("SO-2", "receipt", CLI_FLOW)
+
+
+async def test_a_person_who_knows_the_id_of_what_happened_links_it(linking: Inbox, database: Database) -> None:
+    await linking.accept(arrival(1, "C-1"), arrival(2, "C-2"))
+    for due in await linking.due():
+        await linking.begin(due)
+        await linking.settle(ended(due, Settlement(State.IN_DOUBT, reason="who knows", reason_class="unknown")))
+    async with dead_letter_session(database.server) as session:
+        ids = [row["id"] for row in await database.rows("select id from inbox.delivery order by id")]
+        known = Decision(Action.HAPPENED, who="ann", why="looked it up", external_id="id-1")
+        await session.resolve(FLOW, ids[:1], known)
+        await session.resolve(FLOW, ids[1:], replace(known, external_id=None))
+    assert await linking.states() == {"m1": "applied", "m2": "applied"}
+    assert await links(database) == {"C-1": "id-1"}
+    (who,) = await database.rows("select source, who, why from xref.change")
+    assert tuple(who) == ("person", "ann", "looked it up")
