@@ -16,10 +16,12 @@ from adapters.rest_classify import Call, classify
 from adapters.rest_render import RestRequest, rendered
 from adapters.rest_settings import ANY_TYPE, Operation, RestSettings
 from adapters.rest_shapes import Batch
+from adapters.rest_totals import totals_page, totals_url
 from outbox.model.adapter import Capabilities, Delivery, Request
 from outbox.model.errors import MappingError
 from outbox.model.outcome import Configuration, Found, NotTold, Reached, Receipt
 from outbox.model.recovery import Asking, LookupThenCreate, NoRecovery
+from outbox.model.totals import TargetPage, Window
 
 _MAX_PATH_CHARACTERS = 200
 
@@ -105,6 +107,15 @@ class RestAdapter:
         came = await self._ask(check_url(self._base_url, request), math.inf)
         call = self._question(f"GET {request.path[:_MAX_PATH_CHARACTERS]}", "")
         return checked(came, replace(call, rules=self._settings.rules), request)
+
+    async def totals(self, window: Window, page: str | None, *, leave_by: float) -> TargetPage | NotTold | None:
+        """Ask what the adapter's ``totals`` says, a page at a time."""
+        request = self._settings.totals
+        if request is None:
+            return None
+        came = await self._ask(totals_url(self._base_url, request, window, page), leave_by)
+        call = self._question(f"GET {request.path[:_MAX_PATH_CHARACTERS]}", "")
+        return totals_page(came, replace(call, rules=self._settings.rules), request, self._base_url, page)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -150,15 +150,23 @@ def _is_json(answer: Answer) -> bool:
     return isinstance(document, dict | list) or (document is not MISSING and answer.content_type.endswith("json"))
 
 
-def checked(came: Answer | NoAnswer, call: Call, request: CheckRequest) -> Reached | NotTold:
-    """Decide what an answer to a check means: only an answer that could come from the target itself is believed."""
+def untold(
+    came: Answer | NoAnswer, call: Call
+) -> TargetDown | Throttled | CredentialsExpired | Configuration | Retry | None:
+    """Say why an answer tells nothing; None when it is JSON that rules and statuses call a success."""
     if isinstance(came, NoAnswer) or not came.is_success:
-        return NotTold(_why_untold(came, call))
+        return _why_untold(came, call)
     said = verdict(came, call.rules)
     if said is not None and said.outcome not in _GOES_WELL:
-        return NotTold(_why_untold(came, call))
-    if came.document is MISSING:
-        return NotTold(Retry(f"{call.label}: the answer {came.status} is not JSON"))
+        return _why_untold(came, call)
+    return Retry(f"{call.label}: the answer {came.status} is not JSON") if came.document is MISSING else None
+
+
+def checked(came: Answer | NoAnswer, call: Call, request: CheckRequest) -> Reached | NotTold:
+    """Decide what an answer to a check means: only an answer that could come from the target itself is believed."""
+    why = untold(came, call)
+    if why is not None or isinstance(came, NoAnswer):
+        return NotTold(why or Retry(f"{call.label}: no answer"))
     if request.version is None:
         return Reached()
     version = _printable(dig(came.document, request.version))

@@ -18,6 +18,7 @@ from adapters.rest_shapes import (
     LookUpRequest,
     checked_path,
 )
+from adapters.rest_totals import TotalsRequest
 from adapters.settings_parts import DottedPath, HeaderName, HeaderValue, names_twice, secret_values
 from outbox.model.connection import broken_rule
 from outbox.model.recovery import (
@@ -128,6 +129,7 @@ class RestSettings(BaseModel):
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
     api_version: ApiVersion | None = None
     check: CheckRequest | None = None
+    totals: TotalsRequest | None = None
     rules: tuple[Rule, ...] = ()
     statuses: Annotated[dict[StatusKey, StatusWord], BeforeValidator(_texts)] = Field(default_factory=dict)
 

@@ -91,6 +91,9 @@ class WebhookAdapter:
     async def check(self) -> None:
         """Ask nothing: whatever a receiver gets is an event to it."""
 
+    async def totals(self, _window: object, _page: str | None, *, leave_by: float) -> None:
+        """Say that a receiver cannot be asked what it has."""
+
     async def close(self) -> None:
         """Close the connections."""
         await self._target.close()

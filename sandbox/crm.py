@@ -26,6 +26,7 @@ from sandbox.crm_faults import FaultPlan, Faults, Script
 from sandbox.crm_gate import Gate
 from sandbox.crm_ledger import KeyStore, Ledger, SimulatedClock
 from sandbox.crm_replies import problem
+from sandbox.crm_reports import ReportsApi
 from sandbox.crm_styles import StylesApi
 
 DEFAULT_TOKEN = "sandbox-token"  # noqa: S105 - the token of a simulation
@@ -54,6 +55,7 @@ class CrmServer:
             keys=KeyStore(self.window_seconds, self.ledger.lines),
             plan=FaultPlan(self.faults),
         )
+        self._reports = ReportsApi(deals=self._deals)
         self._in_flight = _InFlight()
         app = web.Application(middlewares=[self._in_flight.track])
         app.add_routes(
@@ -61,6 +63,7 @@ class CrmServer:
                 *self._deals.routes(),
                 *StylesApi(deals=self._deals).routes(),
                 *BatchesApi(deals=self._deals).routes(),
+                *self._reports.routes(),
                 *ControlApi(self._deals).routes(),
             ]
         )
@@ -104,6 +107,10 @@ class CrmServer:
     def set_faults(self, faults: Faults) -> None:
         """Replace every planned fault."""
         self._deals.plan = FaultPlan(faults)
+
+    def lose(self, order_ref: str) -> None:
+        """Have no deal of this order any more, as far as reports tell, and say nothing of it."""
+        self._reports.lost.add(order_ref)
 
     def add_script(self, script: Script) -> None:
         """Plan a fault for one order, besides those that are planned."""

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from outbox.model.outcome import Found, NotTold, Reached, Receipt
 from outbox.model.recovery import Asking, NoRecovery, RecoveryStrategy
+from outbox.model.totals import TargetPage, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,13 @@ class Adapter(Protocol):
         """Ask, without changing anything, whether the target can be reached and accepts our credentials.
 
         Never raises for anything that the target does. None: nothing is known that could be asked.
+        """
+        ...
+
+    async def totals(self, window: Window, page: str | None, *, leave_by: float) -> TargetPage | NotTold | None:
+        """Ask what the target has in a window, without changing anything: a page at a time, the first with None.
+
+        Never raises for anything that the target does. None: it cannot be asked. ``leave_by``: as with `send`.
         """
         ...
 

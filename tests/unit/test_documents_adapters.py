@@ -15,6 +15,7 @@ from adapters.registry import ADAPTERS
 from adapters.rest_rules import Rule, StatusWord
 from adapters.rest_settings import Operation, RecoveryWord, RestSettings
 from adapters.rest_shapes import Batch, Idempotency, JobRequest, LookUpRequest
+from adapters.rest_totals import TotalsRequest
 from adapters.webhook_settings import WebhookSettings
 from outbox.config.load import load
 from outbox.model.connection import ClientCredentials, Connection
@@ -66,6 +67,7 @@ TABLES: list[tuple[str, str, type[BaseModel]]] = [
     ("An operation", "key", Operation),
     ("When nobody knows how a call ended", "`idempotency`", Idempotency),
     ("Many records in one call", "`batch`", Batch),
+    ("Totals", "`totals`", TotalsRequest),
 ]
 
 
