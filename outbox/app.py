@@ -13,6 +13,7 @@ from outbox.admin.payloads import PayloadEndpoint
 from outbox.app_relay import RelayPart
 from outbox.config.settings import Flow, Settings
 from outbox.flow.mapping import FieldRule, Mapping
+from outbox.flow.reconciler import Reconciler
 from outbox.inbox.accept import Acceptor, AcceptorSettings
 from outbox.inbox.apply import Applier, ApplierSettings
 from outbox.inbox.dead import DeadLetterPublisher
@@ -24,6 +25,7 @@ from outbox.model.lifecycle import Lifecycle, Report
 from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.payload_store import PayloadStore
 from outbox.postgres.prune import PruneStore
+from outbox.postgres.reconcile import ReconcileStore
 from outbox.rabbitmq.dead_queue import DeadQueue
 from outbox.rabbitmq.publisher import RabbitBroker, Sending
 from outbox.rabbitmq.subscription import RabbitConsumer
@@ -32,6 +34,7 @@ from outbox.telemetry.logs import LifecycleLog
 from outbox.telemetry.metrics import Metrics
 from outbox.wiring import lanes, postgres_server
 from outbox.wiring_rabbitmq import rabbit_server, routes_of
+from outbox.wiring_reconcile import owner_of, schedule_of, subject_of
 from outbox.wiring_targets import adapters_of
 
 # Fixed for good when a flow is first consumed: how finely its keys can be spread over processes.
@@ -156,7 +159,21 @@ class App:
             Service(f"accept {name}", acceptor.run),
             Service(f"apply {name}", applier.run),
             Service(f"dead letters {name}", dead.run),
+            *self._reconciler(name, flow),
         ]
+
+    def _reconciler(self, name: str, flow: Flow) -> list[Service]:
+        if flow.reconcile is None:
+            return []
+        reconciler = Reconciler(
+            subject_of(name, flow),
+            schedule_of(flow.reconcile),
+            ReconcileStore(postgres_server(self._settings, name=f"outbox-reconcile {name}"[:63])),
+            self._adapters[name],
+            owner_of(flow),
+            self._report,
+        )
+        return [Service(f"reconcile {name}", reconciler.run)]
 
     def _broker(self, name: str, flow: str | None) -> RabbitBroker:
         return RabbitBroker(

@@ -11,6 +11,8 @@ from rich.table import Table
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.config.show import effective, effective_yaml
 from outbox.model.circuit import CircuitState
+from outbox.model.reconciliation import Verdict
+from outbox.postgres.reconcile import LastReconciliation, ReconcileStore
 from outbox.postgres.status import COUNT_UP_TO, FlowStatus, LaneStatus, StreamStatus, read_status
 from outbox.wiring import STREAM, postgres_server
 
@@ -35,16 +37,18 @@ def add_to(app: typer.Typer) -> None:
 def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     server = postgres_server(settings_of(config), name="outbox-status")
 
-    async def work() -> tuple[StreamStatus, list[LaneStatus], list[FlowStatus]]:
-        return await read_status(server, STREAM)
+    async def work() -> tuple[tuple[StreamStatus, list[LaneStatus], list[FlowStatus]], list[LastReconciliation]]:
+        async with ReconcileStore(server).session() as session:
+            return await read_status(server, STREAM), await session.last()
 
-    stream, lanes, flows = run(work)
+    (stream, lanes, flows), totals = run(work)
     if as_json:
         output.print_json(
             data={
                 "stream": asdict(stream),
                 "lanes": [asdict(lane) for lane in lanes],
                 "flows": [asdict(flow) for flow in flows],
+                "totals": [one.result for one in totals],
             }
         )
         return
@@ -57,6 +61,8 @@ def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             output.print(f"{flow.flow}: {escape(told)}", soft_wrap=True)
         if flow.last_reason is not None:
             output.print(f"{flow.flow}, last trouble: {escape(flow.last_reason)}", soft_wrap=True)
+    for one in totals:
+        output.print(escape(_totals(one)), soft_wrap=True)
 
 
 def _config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -109,6 +115,18 @@ def _circuit(flow: FlowStatus) -> str | None:
     if flow.throttled_seconds:
         return f"the target throttles, for another {age(flow.throttled_seconds)}"
     return None
+
+
+def _totals(last: LastReconciliation) -> str:
+    """Say how the newest window of a flow came out."""
+    window = f"of {last.since:%Y-%m-%d %H:%M}Z to {last.until:%Y-%m-%d %H:%M}Z"
+    step = "" if last.verdict == Verdict.AGREES else f'; next step: "outbox reconcile --flow {last.flow}"'
+    told = {
+        Verdict.AGREES: "agree from the ERP to the target",
+        Verdict.LATE: "lack what waits or is parked",
+        Verdict.DISAGREES: "disagree",
+    }[last.verdict]
+    return f"{last.flow}: the totals {window} {told}{step}"
 
 
 def _count(number: int) -> str:

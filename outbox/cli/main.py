@@ -42,6 +42,7 @@ VERBS: Mapping[str, str] = {
     "rejected": "rejected",
     "circuit": "circuit",
     "replay": "replay",
+    "reconcile": "reconcile",
     "once": "once",
     "dead": "dead",
     "xref": "xref",

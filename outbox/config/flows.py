@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, InstanceOf, model_validator
 
 from outbox.config.ownership import Alert, Owner, Tolerance
+from outbox.config.reconcile import Reconcile
 from outbox.config.rules import broken_rule, check_duration_order, matching
 from outbox.config.strict import Strict
 from outbox.model.alerts import Promise
@@ -212,6 +213,10 @@ class Flow(Strict):
     tolerance: Annotated[Tolerance, Field(description="By how much totals may differ before that is told.")] = (
         Tolerance()
     )
+
+    reconcile: Annotated[
+        Reconcile | None, Field(description="What is counted and compared from place to place; null: only on request.")
+    ] = None
 
     def promise(self) -> Promise:
         """Return what its owner promises of it."""

@@ -10,6 +10,7 @@ from outbox.model.dead_copies import DeadEvents
 from outbox.model.flow_events import FlowEvents
 from outbox.model.guard_events import GuardEvents
 from outbox.model.lane_events import LaneEvents
+from outbox.model.reconcile_events import ReconcileEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +261,7 @@ class PartitionsSeen:
 _Services = ServiceStarted | ServiceWaiting | ServiceFailed | Draining | DrainOverrun
 _Publishing = PublishingBlocked | PublishingUnblocked | PublishingRefused
 # Defined beside what they are about.
-_Elsewhere = GuardEvents | ConsumerEvents | FlowEvents | LaneEvents | DeadEvents
+_Elsewhere = GuardEvents | ConsumerEvents | FlowEvents | LaneEvents | DeadEvents | ReconcileEvents
 Lifecycle = (
     _Services
     | _Publishing

@@ -10,9 +10,10 @@ from typing import assert_never
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
-from outbox.model import consumer_events, dead_copies, flow_events, guard_events, lane_events
+from outbox.model import consumer_events, dead_copies, flow_events, guard_events, lane_events, reconcile_events
 from outbox.model import lifecycle as happened
 from outbox.model.lifecycle import Lifecycle
+from outbox.telemetry.totals_log import write_totals
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 # These write frames and URLs at debug level, and repeat as warnings what we report ourselves.
@@ -253,6 +254,8 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             )
         case flow_events.DeliveriesForgotten(deliveries):
             log.debug("deliveries forgotten", deliveries=deliveries)
+        case reconcile_events.Reconciled() | reconcile_events.TotalsUntold():
+            write_totals(log, event)
         case dead_copies.Redriven(flow, tried_again, kept_dead):
             look = {"next_step": '"outbox dead show" tells what to look into before "outbox dead retry"'}
             log.warning(

@@ -19,6 +19,7 @@ from outbox.model.lifecycle import Lifecycle
 from outbox.model.outcome import OUTCOME_NAMES
 from outbox.telemetry.flow_metrics import FlowMetrics
 from outbox.telemetry.relay_metrics import RelayMetrics
+from outbox.telemetry.totals import TotalsMetrics
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -134,6 +135,7 @@ class Metrics:
         )  # fmt: skip
         self._relay = RelayMetrics(registry, lanes) if lanes else None
         self._flows = FlowMetrics(registry, flows := tuple(flows))
+        self._totals = TotalsMetrics(registry, flows)
         for stream, unpublished in self._unpublished.items():
             oldest.labels(stream).set_function(unpublished.age_seconds)
             for metric in (self._leader, self._published, self._rejected, self._confirm):
@@ -171,6 +173,7 @@ class Metrics:
         if self._relay is not None:
             self._relay(event)
         self._flows(event)
+        self._totals(event)
         match event:
             case happened.LeadTaken():
                 self._leader.labels(event.stream).set(1)

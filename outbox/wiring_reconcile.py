@@ -1,0 +1,39 @@
+"""What settings say of reconciling, as the rooms below take it."""
+
+from __future__ import annotations
+
+from outbox.config.reconcile import Reconcile
+from outbox.config.settings import Flow
+from outbox.flow.reconciler import Owner
+from outbox.model.reconciliation import Schedule, Subject
+from outbox.model.replay import both, type_patterns
+
+
+def subject_of(name: str, flow: Flow) -> Subject:
+    """Return what of a flow is reconciled; a flow that says nothing of it is counted."""
+    chosen = flow.reconcile or Reconcile()
+    return Subject(
+        flow=name,
+        # What the flow gets, and of that what counts.
+        patterns=both(type_patterns(flow.events), type_patterns(chosen.events or ("#",))),
+        amount=_path(chosen.amount),
+        currency=_path(chosen.currency),
+        query=None if chosen.committed is None else chosen.committed.query.rstrip().rstrip(";"),
+        role=None if chosen.committed is None else chosen.committed.role,
+        count_tolerance=flow.tolerance.count,
+        amount_tolerance=flow.tolerance.amount,
+    )
+
+
+def schedule_of(chosen: Reconcile) -> Schedule:
+    """Return when a flow is reconciled by itself."""
+    return Schedule(chosen.every, chosen.window, chosen.lag)
+
+
+def owner_of(flow: Flow) -> Owner:
+    """Return whom to tell when totals disagree."""
+    return Owner(None if flow.owner is None else flow.owner.business, flow.runbook)
+
+
+def _path(path: str | None) -> tuple[str, ...] | None:
+    return None if path is None else tuple(path.split("."))

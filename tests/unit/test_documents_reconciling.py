@@ -1,0 +1,55 @@
+"""docs/reconciling.md against the settings and values that it describes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from adapters.registry import ADAPTERS
+from outbox.config.load import load
+from outbox.config.ownership import Tolerance
+from outbox.config.reconcile import CommittedQuery, Reconcile
+from outbox.model.reconciliation import Place, Verdict
+from outbox.wiring_reconcile import subject_of
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reconciling.md").read_text(encoding="utf-8")
+
+
+def _column(heading: str) -> set[str]:
+    rows = PAGE.split(f"| {heading} |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+
+
+def test_the_example_is_valid(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    secret = tmp_path / "crm"
+    secret.write_text("token", encoding="utf-8")
+    file = tmp_path / "outbox.yaml"
+    file.write_text(block.replace("file:/run/secrets/crm", f"file:{secret}"), encoding="utf-8")
+    settings = load(
+        path=file,
+        environ={"OUTBOX_PG_URL": "postgresql://db/erp", "OUTBOX_AMQP_URL": "amqp://mq/"},
+        adapters={name: kind.settings for name, kind in ADAPTERS.items()},
+    )
+    ((name, flow),) = settings.flows.items()
+    subject = subject_of(name, flow)
+    assert (subject.amount, subject.currency, subject.role) == (("order", "total"), ("order", "currency"), "reporting")
+    counted = [
+        event
+        for event in (".order.confirmed", ".order.cancelled", ".other.confirmed")
+        if any(re.search(pattern, event) for pattern in subject.patterns)
+    ]
+    assert counted == [".order.confirmed"]
+
+
+def test_every_setting_has_a_row_and_every_row_a_setting() -> None:
+    assert _column("setting") == {
+        *(f"reconcile.{field}" for field in Reconcile.model_fields),
+        *(f"committed.{field}" for field in CommittedQuery.model_fields),
+        *(f"tolerance.{field}" for field in Tolerance.model_fields),
+    }
+
+
+def test_every_verdict_and_every_place_has_a_row() -> None:
+    assert _column("verdict") == set(Verdict)
+    assert _column("where") == set(Place) - {Place.APPLIED}
