@@ -30,6 +30,7 @@ from outbox.model.recovery import (
     RecoveryStrategy,
     UpsertByReference,
 )
+from outbox.model.totals import Ability
 from outbox.model.units import Seconds
 
 # The operation of every event type that has none of its own.
@@ -169,6 +170,11 @@ class RestSettings(BaseModel):
             for missing in [_trusts(look_up)]
             if missing is not None
         )
+
+    def tells_totals(self) -> Ability | None:
+        """Return what the target can tell of a window; None: it is not asked."""
+        asked = self.totals
+        return None if asked is None else Ability(asked.amount is not None, asked.currency is not None)
 
     def recovery_of(self, operation: Operation) -> RecoveryStrategy:
         """Return the strategy that an operation declares."""

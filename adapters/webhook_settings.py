@@ -82,6 +82,9 @@ class WebhookSettings(BaseModel):
         """Any event can be told."""
         return True
 
+    def tells_totals(self) -> None:
+        """Say that a receiver cannot be asked what it has."""
+
     def notes(self) -> tuple[str, ...]:
         """Say what these settings take on trust: nothing."""
         return ()

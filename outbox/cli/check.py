@@ -27,6 +27,7 @@ from outbox.rabbitmq.apply import check
 from outbox.wiring import STREAM, adapter_notes, postgres_server
 from outbox.wiring_management import management_server
 from outbox.wiring_rabbitmq import rabbit_server, routes
+from outbox.wiring_reconcile import reconcile_notes
 from outbox.wiring_targets import adapters_of
 
 _CHECK = """\
@@ -181,7 +182,11 @@ async def _targets(settings: Settings) -> list[Finding]:
             await adapter.close()
     found = [target(name, settings.flows[name].adapter.connection, one.result()) for name, one in asked.items()]
     notes = adapter_notes(settings).items()
-    return [*found, *(Finding(f"target of {name}", Result.NOTE, note) for name, said in notes for note in said)]
+    return [
+        *found,
+        *(Finding(f"target of {name}", Result.NOTE, note) for name, said in notes for note in said),
+        *(Finding(f"totals of {name}", Result.NOTE, note) for name, note in reconcile_notes(settings)),
+    ]
 
 
 def _server(settings: Settings) -> PostgresServer:

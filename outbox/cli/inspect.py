@@ -121,8 +121,10 @@ def _totals(last: LastReconciliation) -> str:
     """Say how the newest window of a flow came out."""
     window = f"of {last.since:%Y-%m-%d %H:%M}Z to {last.until:%Y-%m-%d %H:%M}Z"
     step = "" if last.verdict == Verdict.AGREES else f'; next step: "outbox reconcile --flow {last.flow}"'
+    totals = last.result.get("totals")
+    is_asked = isinstance(totals, list) and any(total["place"] == "target" for total in totals)
     told = {
-        Verdict.AGREES: "agree from the ERP to the target",
+        Verdict.AGREES: "agree" if is_asked else "agree as far as the inbox; the target was not asked",
         Verdict.LATE: "lack what waits or is parked",
         Verdict.DISAGREES: "disagree",
     }[last.verdict]

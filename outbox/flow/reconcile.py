@@ -21,6 +21,7 @@ from outbox.model.reconciliation import (
     Subject,
     Verdict,
 )
+from outbox.model.reconciliation_text import amount_text
 from outbox.model.totals import NO_CURRENCY, Sum, Sums, TargetTotals, Window, added
 
 _NOT_PUBLISHED = (Place.UNPUBLISHED, Place.REJECTED)
@@ -63,6 +64,8 @@ def compare(subject: Subject, window: Window, books: Books, target: TargetTotals
         judge.names(named)
     elif target is not None:
         judge.sums(target)
+    else:
+        judge.notes.append("the target was not asked: it cannot be, or adapter.totals does not say how")
     theirs = None if target is None else target.sums if named is None else named.theirs
     places = {"source": books.source, "committed": committed, "published": published, "applied": applied}
     return Reconciliation(
@@ -90,7 +93,7 @@ def _difference(entry: Entry) -> Difference:
         entry.sequence,
         entry.event_id,
         entry.external_id or entry.reference,
-        None if entry.amount is None else str(entry.amount),
+        None if entry.amount is None else amount_text(entry.amount),
     )
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Literal
 
 from outbox.model.reconciliation import Difference, Entry, Place, Subject
+from outbox.model.reconciliation_text import amount_text
 from outbox.model.totals import Record, Sum, TargetTotals, added, distance, one
 
 # What a person reads; the counts tell of all.
@@ -51,8 +52,8 @@ class Compared:
                     None if entry is None else entry.sequence,
                     None if entry is None else entry.event_id,
                     name,
-                    None if here is None else str(here),
-                    None if there is None else str(there),
+                    None if here is None else amount_text(here),
+                    None if there is None else amount_text(there),
                 )
             )
 

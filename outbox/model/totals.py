@@ -92,6 +92,14 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Ability:
+    """What a target can tell of a window."""
+
+    has_amounts: bool
+    has_currencies: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TargetPage:
     """A part of what a target has in a window.
 

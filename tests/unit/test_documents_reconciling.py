@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from adapters.registry import ADAPTERS
+from adapters.rest_settings import RestSettings
 from outbox.config.load import load
 from outbox.config.ownership import Tolerance
 from outbox.config.reconcile import CommittedQuery, Reconcile
+from outbox.config.settings import AdapterChoice, Flow, Settings
 from outbox.model.reconciliation import Place, Verdict
-from outbox.wiring_reconcile import subject_of
+from outbox.wiring_reconcile import reconcile_notes, subject_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reconciling.md").read_text(encoding="utf-8")
 
@@ -40,6 +44,34 @@ def test_the_example_is_valid(tmp_path: Path) -> None:
         if any(re.search(pattern, event) for pattern in subject.patterns)
     ]
     assert counted == [".order.confirmed"]
+
+
+@pytest.mark.parametrize(
+    ("totals", "about"),
+    [
+        (None, "as far as the inbox"),
+        ({"amount": None}, "no amount"),
+        ({"currency": None}, "no currency"),
+        ({}, None),
+    ],
+)
+def test_what_cannot_be_compared_is_noted(totals: dict[str, None] | None, about: str | None) -> None:
+    asked = {"path": "/x", "query": {"q": "{from}/{to}"}, "external_id": "id", "amount": "a", "currency": "c"}
+    adapter = AdapterChoice(
+        use="rest",
+        connection="crm",
+        settings=RestSettings.model_validate(
+            {
+                "operations": {"*": {"method": "POST", "path": "/x"}},
+                "totals": None if totals is None else asked | totals,
+            }
+        ),
+    )
+    flow = Flow(
+        description="x", events=("x",), adapter=adapter, reconcile=Reconcile(amount="total", currency="currency")
+    )
+    settings = Settings.model_construct(flows={"orders": flow})
+    assert [about is not None and about in note for _, note in reconcile_notes(settings)] == ([True] if about else [])
 
 
 def test_every_setting_has_a_row_and_every_row_a_setting() -> None:

@@ -187,6 +187,17 @@ def test_an_erp_that_forgot_to_emit_is_found() -> None:
     assert judged(books(entry(1), source={"EUR": Sum(1, Decimal("1.01"))})).verdict is Verdict.DISAGREES
 
 
+def test_that_a_target_was_not_asked_is_told_beside_what_agrees() -> None:
+    result = judged(books(entry(1)))
+    assert (result.verdict, result.count("target")) == (Verdict.AGREES, None)
+    assert any("was not asked" in note for note in result.notes)
+
+
+def test_an_amount_is_never_written_with_an_exponent() -> None:
+    (difference,) = judged(books(entry(1, "1E+2")), listed()).differences
+    assert difference.here == "100"
+
+
 amounts = st.decimals(min_value=-(10**30), max_value=10**30, places=8, allow_nan=False)
 
 
