@@ -265,6 +265,18 @@ class Settings(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_windows(self) -> Self:
+        for name, flow in self.flows.items():
+            chosen = flow.reconcile
+            if chosen is not None and chosen.window + chosen.lag > self.retention.keep:
+                raise broken_rule(
+                    f"{name}.reconcile: window and lag together must be at most retention.keep "
+                    f"({self.retention.keep / DAY_SECONDS:g}d), or events are gone before they are counted",
+                    field="flows",
+                )
+        return self
+
     def page_limits(self) -> PageLimits:
         """Return what the relay reads: payloads that travel whole, and up to which size others do as references."""
         relay, largest = self.relay, self.rabbitmq.max_payload_bytes

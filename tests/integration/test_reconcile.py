@@ -17,6 +17,7 @@ from outbox.postgres.reconcile import ReconcileStore
 from outbox.wiring_reconcile import subject_of
 from outbox.wiring_targets import adapters_of
 from sandbox.crm import CrmServer
+from sandbox.crm_faults import Script
 from tests.kit.broker import Broker
 from tests.kit.database import Database
 from tests.kit.running import FLOW, RETRY, Integration, running
@@ -41,7 +42,14 @@ def settings_for(integration: Integration, reconcile: Mapping[str, object] | Non
         "connection": "crm",
         "idempotency": {"window": "24h", "margin": "100ms"},
         "totals": asked,
-        "operations": {"order.confirmed": {"method": "POST", "path": "/deals", "external_id": "deal.id"}},
+        "operations": {
+            "order.confirmed": {
+                "method": "POST",
+                "path": "/deals",
+                "external_id": "deal.id",
+                "reference": "external_ref",
+            }
+        },
     }
     owner = {"business": "sales-ops@example.com", "technical": "it@example.com"}
     flow = {"reconcile": AMOUNTS | dict(reconcile or {}), "owner": owner, "runbook": "docs/runbooks/orders.md"}
@@ -99,3 +107,42 @@ async def test_a_target_that_silently_dropped_a_record_is_found_while_everything
     row = await integration.delivery(ids[6])
     assert row is not None
     assert lost.name == row["external_id"]
+
+
+async def test_a_target_that_only_counts_or_knows_our_references_is_compared_too(integration: Integration) -> None:
+    by_reference = settings_for(integration, external_id=None, reference="external_ref")
+    counting = settings_for(
+        integration, path="/reports/totals", page=None, records=None, external_id=None, count="meta.count",
+        amount=None, currency=None, dates=None,
+    )  # fmt: skip
+    async with running(by_reference):
+        ids = [
+            await integration.emit(f"SO-{n}", customer=f"C-{n}", amount="-0.10", currency=("EUR", "USD")[n % 2])
+            for n in range(4)
+        ]
+        for event_id in ids:
+            await integration.in_state(event_id, "applied")
+        for settings in (by_reference, counting):
+            assert (await reconciled(integration, settings)).verdict is Verdict.AGREES
+        integration.crm.lose("SO-2")
+        named = await reconciled(integration, by_reference)
+        counted = await reconciled(integration, counting)
+    assert [(one.place, one.event_id, one.name) for one in named.differences] == [(Place.LOST, ids[2], "SO-2")]
+    assert totals(named)["target"] == {"EUR": (1, "-0.10"), "USD": (2, "-0.20")}
+    assert (counted.verdict, counted.count("applied"), counted.count("target")) == (Verdict.DISAGREES, 4, 3)
+
+
+async def test_a_dead_letter_makes_a_window_late_with_its_next_step_and_is_not_lost(
+    integration: Integration,
+) -> None:
+    settings = settings_for(integration)
+    integration.crm.add_script(Script(order_ref="SO-1", fault="reject_422", times=1))
+    async with running(settings):
+        refused = await integration.emit("SO-1", customer="C-1", amount="7.00", currency="EUR")
+        await integration.in_state(refused, "dead")
+        applied = await integration.emit("SO-2", customer="C-2", amount="5.00", currency="EUR")
+        await integration.in_state(applied, "applied")
+        before = await reconciled(integration, settings)
+    assert before.verdict is Verdict.LATE
+    assert [(one.place, one.event_id, one.here) for one in before.differences] == [(Place.DEAD, refused, "7.00")]
+    assert "outbox dead" in before.differences[0].next_step

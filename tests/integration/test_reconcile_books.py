@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import asyncpg
 import pytest
 
 from outbox.model.errors import AccessRefused, Misconfigured
@@ -187,6 +188,12 @@ async def test_the_erps_own_tables_are_asked_as_a_role_that_can_write_nothing(le
             await ledger.books()
         assert about in str(raised.value)
         assert "5.00" not in str(raised.value)
+
+
+async def test_the_query_is_refused_where_it_could_write(ledger: Ledger) -> None:
+    with pytest.raises(asyncpg.PostgresError) as raised:
+        await ledger.database.value("select outbox.committed_rows('select 1', null, now(), now(), 1)")
+    assert raised.value.sqlstate == "OB004"
 
 
 async def test_consumers_need_no_more_than_their_role_and_the_query_what_its_role_has(ledger: Ledger) -> None:

@@ -15,17 +15,19 @@ import pytest
 from outbox.app import App
 from outbox.config.settings import Settings
 from outbox.flow.reconciler import Reconciler
-from outbox.model.errors import ExitCode
+from outbox.model.errors import AccessRefused, ExitCode
 from outbox.model.lifecycle import Lifecycle
 from outbox.model.reconcile_events import Reconciled, TotalsUntold
 from outbox.model.reconciliation import Reconciliation, Row, Schedule, Verdict
 from outbox.model.totals import Sum, Window
+from outbox.postgres.connection import PostgresServer
 from outbox.postgres.reconcile import ReconcileSession, ReconcileStore, window_before
 from outbox.supervisor import Pulse, Stop
 from outbox.wiring_reconcile import owner_of, schedule_of, subject_of
 from outbox.wiring_targets import adapters_of
 from sandbox.crm import CrmServer
 from sandbox.crm_faults import Faults
+from tests.integration.test_permissions import login
 from tests.integration.test_reconcile import settings_for
 from tests.kit.broker import Broker
 from tests.kit.cli import Cli
@@ -152,6 +154,20 @@ async def test_a_year_of_days_is_kept_and_no_more(session: ReconcileSession, dat
     await session.end(task, result(task.window))
     counted = await database.rows("select flow, count(*) from outbox.reconciliation group by flow order by flow")
     assert [tuple(row) for row in counted] == [("invoices", 450), ("orders", 400)]
+
+
+async def test_windows_are_looked_at_with_the_role_of_consumers_and_seen_with_that_of_the_relay(
+    database: Database,
+) -> None:
+    async with login(database, "outbox_adapter") as url, ReconcileStore(PostgresServer(url)).session() as consumer:
+        task = await consumer.begin("orders", HOUR, 60)
+        assert task is not None
+        assert await consumer.renew(task, 60)
+        assert await consumer.end(task, result(task.window, Verdict.LATE))
+    async with login(database, "outbox_relay") as url, ReconcileStore(PostgresServer(url)).session() as relay:
+        assert [(one.flow, one.verdict) for one in await relay.last()] == [("orders", Verdict.LATE)]
+        with pytest.raises(AccessRefused):
+            await relay.begin("orders", HOUR, 60)
 
 
 async def test_a_dropped_record_is_stored_told_and_counted_with_its_owner(

@@ -88,6 +88,14 @@ def test_what_the_target_has_otherwise_is_found_with_its_name(
     assert dict(result.counts) == {place: 1}
 
 
+def test_what_is_only_counted_is_told_too_much_and_too_little_by_name_as_well() -> None:
+    subject = Subject("orders", ("x",))
+    found = books(entry(1), entry(2))
+    assert judged(found, listed(D_1="1.00", D_2="9.99"), subject).verdict is Verdict.AGREES
+    assert judged(found, listed(D_1="1.00", D_2="1.00", D_3="1.00"), subject).verdict is Verdict.DISAGREES
+    assert judged(found, listed(D_1="1.00"), subject).verdict is Verdict.DISAGREES
+
+
 def test_a_record_that_is_listed_twice_is_double() -> None:
     pages = TargetPages()
     page = TargetPage({"EUR": Sum(2, Decimal(2))}, (("D-1", Record(Decimal(1), "EUR")),) * 2, has_amounts=True)
