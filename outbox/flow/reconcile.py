@@ -27,12 +27,12 @@ from outbox.model.totals import NO_CURRENCY, Sum, Sums, TargetTotals, Window, ad
 _NOT_PUBLISHED = (Place.UNPUBLISHED, Place.REJECTED)
 # What the target may have of an event that we do not call applied.
 _MAY_BE_THERE = (Place.WAITING, Place.IN_DOUBT, Place.DEAD)
-_NEXT_STEPS: Mapping[Place, str] = {
+NEXT_STEPS: Mapping[Place, str] = {
     Place.SKIPPED: "nothing to do: a person or on_stale gave it up",
     Place.DEAD: '"outbox dead list" tells why, "outbox dead retry" tries it again',
-    Place.IN_DOUBT: 'look into the target, then "outbox dead happened" or "outbox dead not-happened"',
+    Place.IN_DOUBT: 'look into the target, then "outbox dead resolve" says whether it happened',
     Place.WAITING: 'nothing is lost: "outbox status" says what it waits for',
-    Place.REJECTED: '"outbox rejected" tells why; the application writes it again',
+    Place.REJECTED: '"outbox rejected list" tells why; the application writes it again',
     Place.UNPUBLISHED: 'nothing is lost: the relay publishes it; "outbox status" says how far it is',
     Place.NOT_ACCEPTED: 'see its queue and "outbox unrouted"; what is in neither, "outbox replay --missing" applies',
 }
@@ -89,7 +89,7 @@ def compare(subject: Subject, window: Window, books: Books, target: TargetTotals
 def _difference(entry: Entry) -> Difference:
     return Difference(
         entry.place,
-        _NEXT_STEPS[entry.place],
+        NEXT_STEPS[entry.place],
         entry.sequence,
         entry.event_id,
         entry.external_id or entry.reference,

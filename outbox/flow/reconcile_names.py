@@ -14,7 +14,7 @@ from outbox.model.totals import Record, Sum, TargetTotals, added, distance, one
 
 # What a person reads; the counts tell of all.
 MOST_LISTED = 1000
-_NEXT_STEPS: Mapping[Place, str] = {
+NEXT_STEPS: Mapping[Place, str] = {
     Place.LOST: 'look for it in the target; "outbox replay" with its --key applies it again',
     Place.FOREIGN: "somebody else made it, or its event is of another window: look for it in the target",
     Place.DOUBLE: "look in the target which of them is to stay",
@@ -48,7 +48,7 @@ class Compared:
             self.differences.append(
                 Difference(
                     place,
-                    _NEXT_STEPS[place],
+                    NEXT_STEPS[place],
                     None if entry is None else entry.sequence,
                     None if entry is None else entry.event_id,
                     name,

@@ -5,14 +5,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
 import pytest
+import typer
 
 from adapters.registry import ADAPTERS
 from adapters.rest_settings import RestSettings
+from outbox.cli.main import app
 from outbox.config.load import load
 from outbox.config.ownership import Tolerance
 from outbox.config.reconcile import CommittedQuery, Reconcile
 from outbox.config.settings import AdapterChoice, Flow, Settings
+from outbox.flow.reconcile import NEXT_STEPS as BOOK_STEPS
+from outbox.flow.reconcile_names import NEXT_STEPS as NAME_STEPS
 from outbox.model.reconciliation import Place, Verdict
 from outbox.wiring_reconcile import reconcile_notes, subject_of
 
@@ -80,6 +85,20 @@ def test_every_setting_has_a_row_and_every_row_a_setting() -> None:
         *(f"committed.{field}" for field in CommittedQuery.model_fields),
         *(f"tolerance.{field}" for field in Tolerance.model_fields),
     }
+
+
+def test_every_next_step_names_a_command_that_exists() -> None:
+    verbs = typer.main.get_group(app)
+    context = click.Context(verbs)
+    for step in (*BOOK_STEPS.values(), *NAME_STEPS.values()):
+        for words in re.findall(r'"outbox ([^"]+)"', step):
+            verb, *rest = words.split()
+            command = verbs.get_command(context, verb)
+            assert command is not None, words
+            if isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+                assert command.get_command(context, rest[0]) is not None, words
+            options = {name for one in command.params for name in one.opts}
+            assert {word for word in rest if word.startswith("-")} <= options, words
 
 
 def test_every_verdict_and_every_place_has_a_row() -> None:
