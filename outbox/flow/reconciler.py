@@ -216,14 +216,16 @@ class Reconciler:
 
         try:
             result = await reconcile(self._subject, task.window, session, self._target, progress)
+            await progress()
         except _GivenUp:
             return False
         if isinstance(result, NotTold):
             # Asked again when the lease is over: until then nobody knows what the window comes to.
             self._report(TotalsUntold(self._subject.flow, _text(task.window.since), result.outcome.reason))
             return False
-        if await session.end(task, result):
-            self._tell(result)
+        # Told before it is stored: killed in between, it is told twice, and not never.
+        self._tell(result)
+        await session.end(task, result)
         return True
 
     def _tell(self, result: Reconciliation) -> None:

@@ -256,3 +256,31 @@ async def test_the_command_prints_the_table_lists_what_differs_and_ends_with_1(
     away = await outbox("reconcile", *span)
     assert away.code == ExitCode.CHECK_FAILED
     assert "the target does not tell" in away.err
+
+
+async def test_what_was_found_is_told_also_when_the_process_dies_before_it_is_stored(
+    integration: Integration, database: Database
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def die(_event: Lifecycle) -> None:
+        raise KilledError
+
+    settings = settings_for(integration)
+    flow = settings.flows[FLOW]
+    assert flow.reconcile is not None
+    adapter = adapters_of(settings)[FLOW]
+    store = ReconcileStore(database.server)
+    service = Reconciler(subject_of(FLOW, flow), schedule_of(flow.reconcile), store, adapter, owner_of(flow), die)
+    try:
+        with pytest.raises(KilledError):
+            await service.run(Stop(), Pulse())
+    finally:
+        await adapter.close()
+    (row,) = await database.rows(STORED)
+    assert row["ended_at"] is None
+    await database.value("update outbox.reconciliation set leased_until = now() - interval '1 second' returning id")
+    assert isinstance(await next_told(integration, settings), Reconciled)
+    (row,) = await database.rows(STORED)
+    assert (row["epoch"], row["verdict"]) == (2, "agrees")
