@@ -20,7 +20,7 @@ from outbox.flow.reconciler import reconcile
 from outbox.model.errors import ExitCode
 from outbox.model.outcome import NotTold
 from outbox.model.reconciliation import Reconciliation, Verdict
-from outbox.model.reconciliation_text import amount_text, as_document, difference_document
+from outbox.model.reconciliation_text import as_document, difference_document, sum_text
 from outbox.model.totals import Window
 from outbox.postgres.reconcile import ReconcileSession, ReconcileStore, window_before
 from outbox.wiring import postgres_server
@@ -148,7 +148,7 @@ def _print(result: Reconciliation) -> None:
     headings = ["place", "events", *(["amount", "currency"] if result.has_amounts else [])]
     table = Table(*headings, title=f"{escape(result.flow)}, {since} to {until}")
     for row in result.rows:
-        amounts = [amount_text(row.sum.amount), row.currency] if result.has_amounts else []
+        amounts = [sum_text(row.sum) or "?", row.currency] if result.has_amounts else []
         table.add_row(row.place, str(row.sum.count), *map(escape, amounts))
     output.print(table)
     output.print(f"{escape(result.flow)}: {_WORDS[result.verdict]}", soft_wrap=True)

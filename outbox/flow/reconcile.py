@@ -22,7 +22,7 @@ from outbox.model.reconciliation import (
     Verdict,
 )
 from outbox.model.reconciliation_text import amount_text
-from outbox.model.totals import NO_CURRENCY, Sum, Sums, TargetTotals, Window, added
+from outbox.model.totals import NO_CURRENCY, Sum, Sums, TargetTotals, Window, added, counted
 
 _NOT_PUBLISHED = (Place.UNPUBLISHED, Place.REJECTED)
 # What the target may have of an event that we do not call applied.
@@ -66,7 +66,7 @@ def compare(subject: Subject, window: Window, books: Books, target: TargetTotals
         judge.sums(target)
     else:
         judge.notes.append("the target was not asked: it cannot be, or adapter.totals does not say how")
-    theirs = None if target is None else target.sums if named is None else named.theirs
+    theirs = None if target is None else _shown(subject, target) if named is None else named.theirs
     places = {"source": books.source, "committed": committed, "published": published, "applied": applied}
     return Reconciliation(
         flow=subject.flow,
@@ -84,6 +84,12 @@ def compare(subject: Subject, window: Window, books: Books, target: TargetTotals
         notes=judge.notes,
         has_amounts=subject.amount is not None,
     )
+
+
+def _shown(subject: Subject, target: TargetTotals) -> Sums:
+    """Return what a target tells as a whole; a sum over several currencies is none."""
+    is_mixed = subject.currency is not None and not target.has_currencies
+    return counted(target.sums) if is_mixed or not target.has_amounts else target.sums
 
 
 def _difference(entry: Entry) -> Difference:
@@ -145,7 +151,13 @@ class _Judge:
             self.notes.append("some was edited before it was applied, so applied differs from committed: see the audit")
         source = self._books.source
         if source is not None:
-            self._compare("source", source, self._committed, has_currencies=_tells_currencies(source))
+            self._compare(
+                "source",
+                source,
+                self._committed,
+                has_currencies=_tells_currencies(source),
+                has_amounts=not any(part.is_counted_only for part in source.values()),
+            )
 
     def names(self, named: Compared) -> None:
         """Judge what was compared name by name."""
@@ -185,7 +197,10 @@ class _Judge:
             self.notes.append(f"{gap} more at {place} may be of what is not settled here yet")
             return
         self._disagrees |= abs(gap) > self._subject.count_tolerance
-        if self._subject.amount is None or not has_amounts:
+        if self._subject.amount is None:
+            return
+        if not has_amounts:
+            self.notes.append(f"{place} does not tell amounts: only the number is compared")
             return
         if is_by_currency and not has_currencies:
             self.notes.append(f"{place} does not tell its currencies apart: only the number is compared")

@@ -77,13 +77,18 @@ def compare_names(subject: Subject, applied: Iterable[Entry], target: TargetTota
             found.add(Place.LOST, entry, name, entry.amount, None)
         else:
             _compare(found, name, entry, record, has_amounts=has_amounts, has_currencies=has_currencies)
-    parts = [(record.currency, one(record.amount)) for name, record in records.items() if name in expected]
+    # Of a target that does not tell, the currency is the event's: two are never one sum.
+    parts = [
+        (record.currency if has_currencies or name not in expected else expected[name].currency, one(record.amount))
+        for name, record in records.items()
+        if name in expected or target.is_of_events
+    ]
     if target.is_of_events:
         strange = {name: record for name, record in records.items() if name not in expected}
         for name, record in strange.items():
             found.foreign.append((record.currency, Sum(1, distance(record.amount, None))))
             found.add(Place.FOREIGN, None, name, None, record.amount)
-    found.theirs = dict(target.sums) if target.is_of_events else added(parts)
+    found.theirs = added(parts)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from outbox.model.reconciliation import Difference, Reconciliation, Row
+from outbox.model.totals import Sum
 
 # What is stored for each window; the command lists more.
 _MOST_STORED = 100
@@ -42,10 +43,15 @@ def amount_text(amount: Decimal) -> str:
     return f"{amount:f}"
 
 
+def sum_text(part: Sum) -> str | None:
+    """Write what they come to; None where nobody has told."""
+    return None if part.is_counted_only else amount_text(part.amount)
+
+
 def _row(row: Row, *, has_amounts: bool) -> dict[str, object]:
     told: dict[str, object] = {"place": row.place, "count": row.sum.count}
     if row.currency:
         told["currency"] = row.currency
     if has_amounts:
-        told["amount"] = amount_text(row.sum.amount)
+        told["amount"] = sum_text(row.sum)
     return told

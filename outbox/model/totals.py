@@ -51,6 +51,11 @@ class Sum:
     amount: Decimal = Decimal(0)
     unread: int = 0
 
+    @property
+    def is_counted_only(self) -> bool:
+        """Say whether nobody has told what they come to."""
+        return self.unread > 0 and self.unread == self.count
+
     def plus(self, other: Sum) -> Sum:
         """Return both together, to the last digit."""
         return Sum(self.count + other.count, _EXACT.add(self.amount, other.amount), self.unread + other.unread)
@@ -67,6 +72,11 @@ def distance(one_amount: Decimal | None, other: Decimal | None) -> Decimal:
 
 # By currency; all under NO_CURRENCY where none is told.
 Sums = Mapping[str, Sum]
+
+
+def counted(sums: Sums) -> dict[str, Sum]:
+    """Return how many alone: what they come to is not told, or not of one currency."""
+    return {NO_CURRENCY: Sum(count, Decimal(0), count)} if (count := sum(part.count for part in sums.values())) else {}
 
 
 def one(amount: Decimal | None) -> Sum:

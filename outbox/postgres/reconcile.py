@@ -215,10 +215,13 @@ def _source_part(subject: Subject, told: dict[str, object]) -> tuple[str, Sum]:
     if not isinstance(count, str) or not count.isdecimal():
         raise _wrong_query(subject, "it has no column count with a whole number")
     currency = told.get("currency")
-    amount = decimal_of(told.get("amount"))
-    is_unread = amount is None and subject.amount is not None and told.get("amount") is not None
-    by_itself = subject.currency is not None and isinstance(currency, str)
-    return str(currency) if by_itself else NO_CURRENCY, Sum(int(count), amount or Decimal(0), int(is_unread))
+    name = currency if subject.currency is not None and isinstance(currency, str) else NO_CURRENCY
+    if subject.amount is None or "amount" not in told:
+        return name, Sum(int(count), Decimal(0), int(count))
+    amount = decimal_of(told["amount"])
+    if amount is None and (int(count) or told["amount"] is not None):
+        raise _wrong_query(subject, "an amount is no number, or has more digits than any ledger")
+    return name, Sum(int(count), amount or Decimal(0))
 
 
 def _wrong_query(subject: Subject, problem: str) -> Misconfigured:

@@ -173,14 +173,21 @@ async def test_the_erps_own_tables_are_asked_as_a_role_that_can_write_nothing(le
     result = await ledger.compared()
     assert amounts(result, "source") == {"EUR": (2, "12.25")}
     assert result.verdict is Verdict.DISAGREES, "the application forgot to emit one"
-    ledger.subject = replace(ledger.subject, query="select 1 as count where pg_notify('x', 'y') is null")
-    await ledger.books()
+    ledger.subject = replace(ledger.subject, query="select count(*) as count from public.sale_order where total = 5.00")
+    only_counted = await ledger.compared()
+    assert only_counted.verdict is Verdict.AGREES
+    assert any("source does not tell amounts" in note for note in only_counted.notes)
+    ledger.subject = replace(ledger.subject, query="select 0 as count, sum(total) as amount from public.sale_order"
+                                                   " where total > 99")  # fmt: skip
+    assert (await ledger.compared()).verdict is Verdict.DISAGREES, "there is one in the outbox"
     for wrong, about in (
         ("insert into public.sale_order default values", "42601"),
         ("select 1 as count; drop table public.sale_order", "42601"),
         ("select nextval('outbox.event_id_seq') as count", "25006"),
         ("select total from public.sale_order", "no column count"),
         ("select count(*) from public.nothing", "public.nothing"),
+        ("select 1 as count, 'EUR5.00' as amount", "an amount is no number"),
+        ("select 1 as count, null::numeric as amount", "an amount is no number"),
         ("select ('x' || total)::int as count from public.sale_order", "22P02"),
     ):
         ledger.subject = replace(ledger.subject, query=wrong)

@@ -167,6 +167,27 @@ def test_a_target_that_only_counts_is_compared_as_a_whole_and_each_currency_by_i
     assert any("tell its currencies apart" in note for note in result.notes) is not target.has_currencies
 
 
+def test_what_is_not_told_is_shown_as_not_told_and_never_as_nothing() -> None:
+    found = books(entry(1, "5.00"), entry(2, "5.00", currency="USD"))
+    for target in (counted(2), counted(2, "10.00", is_by_currency=False)):
+        document = as_document(judged(found, target))
+        (told,) = [row for row in document["totals"] if row["place"] == "target"]  # type: ignore[union-attr]
+        assert (told["count"], told["amount"]) == (2, None)
+        assert any("only the number is compared" in note for note in document["notes"])  # type: ignore[union-attr]
+
+
+def test_of_a_target_that_lists_without_currencies_each_amount_is_of_its_events_currency() -> None:
+    whole = listed(D_1="5.00", D_2="5.00")
+    records = {name: Record(record.amount) for name, record in (whole.records or {}).items()}
+    target = TargetTotals({"": Sum(2, Decimal(10))}, records, "external_id", True, False, True)
+    result = judged(books(entry(1, "5.00"), entry(2, "5.00", currency="USD")), target)
+    assert result.verdict is Verdict.AGREES
+    assert [(row.currency, row.sum.amount) for row in result.rows if row.place == "target"] == [
+        ("EUR", Decimal("5.00")),
+        ("USD", Decimal("5.00")),
+    ]
+
+
 def test_two_currencies_are_never_one_sum() -> None:
     result = judged(books(entry(1, "5.00"), entry(2, "5.00", currency="USD")), counted(2, "10.00"))
     assert result.verdict is Verdict.DISAGREES
