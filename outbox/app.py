@@ -12,7 +12,8 @@ from outbox.admin.http import AdminServer
 from outbox.admin.payloads import PayloadEndpoint
 from outbox.app_relay import RelayPart
 from outbox.config.settings import Flow, Settings
-from outbox.flow.mapping import FieldRule, Mapping
+from outbox.flow.mapping import Mapping
+from outbox.flow.mapping_rules import rules_of
 from outbox.flow.reconciler import Reconciler
 from outbox.inbox.accept import Acceptor, AcceptorSettings
 from outbox.inbox.apply import Applier, ApplierSettings
@@ -110,7 +111,7 @@ class App:
             name,
             store,
             self._adapters[name],
-            _mapping(flow),
+            Mapping.compile(rules_of(flow.mapping)),
             ownership,
             ApplierSettings(
                 lanes=LANES_PER_FLOW,
@@ -192,10 +193,3 @@ def _payload_routes(settings: Settings) -> list[RouteDef]:
         return []
     store = PayloadStore(postgres_server(settings, name="outbox-payloads"))
     return PayloadEndpoint(store, settings.http.payload_token.get_secret_value()).routes()
-
-
-def _mapping(flow: Flow) -> Mapping:
-    return Mapping.compile(
-        FieldRule(field.source_field, field.target_field, field.default, field.has_default, field.required)
-        for field in flow.mapping
-    )

@@ -64,6 +64,30 @@ def read_document(text: str) -> Document:
     return Document(data, conversion.positions, tuple(conversion.findings))
 
 
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """The entries of a file that is a list, where each key of them stands, and what was wrong with single ones."""
+
+    entries: list[object]
+    positions: Mapping[KeyPath, Position]
+    findings: tuple[Finding, ...]
+
+
+def read_entries(text: str) -> Entries:
+    """Parse one YAML or JSON document whose top level is a list.
+
+    Raises:
+        UnreadableError: if there is no data to go on with.
+    """
+    node = _compose(text)
+    if not isinstance(node, SequenceNode):
+        position = None if node is None else _position(node)
+        raise UnreadableError("the top level must be a list, each entry beginning with '- '", position)
+    conversion = _Conversion()
+    entries = conversion.sequence(node, ())
+    return Entries(entries, conversion.positions, tuple(conversion.findings))
+
+
 class _Composer(yaml.SafeLoader):
     """Composes nodes without resolving what unquoted words mean, and not deeper than is sane."""
 
@@ -122,13 +146,17 @@ class _Conversion:
             result[name] = self._value(value, (*path, name))
         return result
 
+    def sequence(self, node: SequenceNode, path: KeyPath) -> list[object]:
+        """Return the entries of a list."""
+        return [self._entry(child, (*path, index)) for index, child in enumerate(node.value)]
+
     def _value(self, node: Node, path: KeyPath) -> object:
         with self._entered(node):
             self._check_tag(node, path)
             if isinstance(node, MappingNode):
                 return self.mapping(node, path)
             if isinstance(node, SequenceNode):
-                return [self._entry(child, (*path, index)) for index, child in enumerate(node.value)]
+                return self.sequence(node, path)
             return self._scalar(node, path)
 
     def _entry(self, node: Node, path: KeyPath) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from outbox.config.environment import DEFAULT_FILE, Variable
 from outbox.config.problems import Finding, KeyPath, Place, Position, Problem, path_text, shown_value
@@ -19,6 +20,7 @@ class Draft:
     ``substituted`` are values that hold something of the environment: they may be secrets whatever the field.
     ``showable`` are scalars of fields that are known and no secrets. ``broken`` are paths with a finding, on
     which the models need not be heard. ``secrets`` are the values that must not appear in any text.
+    ``files`` tells of the paths that stand in files of their own, ``read`` has every file but the settings file.
     """
 
     data: dict[str, object] = field(default_factory=dict)
@@ -29,6 +31,8 @@ class Draft:
     showable: set[KeyPath] = field(default_factory=set)
     broken: set[KeyPath] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
+    files: dict[KeyPath, Path] = field(default_factory=dict)
+    read: set[Path] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
 
     def find(self, finding: Finding) -> None:
@@ -75,8 +79,26 @@ class Draft:
         if path in self.variables and finding.position is None:
             return Place(self.variables[path].name, value=shown_value(value))
         position = finding.position or self._nearest(path)
-        file = None if position is None else self.file
+        file = None if position is None else self._file_with(path)
         return Place(path_text(path), file=file, position=position, value=shown_value(value))
+
+    def directory_of(self, path: KeyPath) -> Path:
+        """Return where the file stands that says this; what it names is looked for there."""
+        file = self._own_file(path)
+        return Path(self.file or "").parent if file is None else file.parent
+
+    def _file_with(self, path: KeyPath) -> str | None:
+        file = self._own_file(path)
+        if file is None:
+            return self.file
+        name = str(file)
+        return name if name.isprintable() else ascii(name)
+
+    def _own_file(self, path: KeyPath) -> Path | None:
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.files:
+                return self.files[path[:length]]
+        return None
 
     def _nearest(self, path: KeyPath) -> Position | None:
         """A key that is missing is looked for where its parent stands."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, InstanceOf, model_validator
 
+from outbox.config.mapping import MappingField
 from outbox.config.ownership import Alert, Owner, Tolerance
 from outbox.config.reconcile import Reconcile
 from outbox.config.rules import broken_rule, check_duration_order, matching
@@ -15,6 +16,7 @@ from outbox.model.backoff import Backoff, Schedule
 from outbox.model.circuit import CircuitPolicy
 from outbox.model.delivery import OrderPolicy, RetryPolicy
 from outbox.model.flow_policy import FlowPolicy
+from outbox.model.mapping_conflicts import RuleShape, repeated
 from outbox.model.units import PerSecond, Seconds, parse_seconds
 from outbox.model.xref import Registry
 
@@ -113,33 +115,6 @@ class Circuit(Strict):
         return self
 
 
-class MappingField(Strict):
-    """One field of the target document: a value of the event, or a constant."""
-
-    source_field: Annotated[
-        str | None,
-        Field(min_length=1, description="Path of the value in the event; without it the default is a constant."),
-    ] = None
-    target_field: Annotated[str, Field(min_length=1, description="Path of the value in the target document.")]
-    default: Annotated[Any, Field(description="The value where the event has none; any JSON value.")] = None
-    required: Annotated[bool, Field(description="An event without the value becomes a dead letter.")] = False
-
-    @property
-    def has_default(self) -> bool:
-        """Say whether a default was given; null is one."""
-        return "default" in self.model_fields_set
-
-    @model_validator(mode="after")
-    def _check_value(self) -> Self:
-        if self.source_field is None and not self.has_default:
-            raise broken_rule("required, because there is no source_field", field="default")
-        if self.required and self.has_default:
-            raise broken_rule(
-                "must not be set beside default: a field with a default is never missing", field="required"
-            )
-        return self
-
-
 _XrefName = Annotated[
     str,
     matching(r"[a-z][a-z0-9_-]{0,62}", "must be small letters, digits, _ and -, a letter first, for example customer"),
@@ -180,7 +155,8 @@ class Flow(Strict):
     ]
     adapter: Annotated[AdapterChoice, Field(description="The adapter, its connection and its own settings.")]
     mapping: Annotated[
-        tuple[MappingField, ...], Field(description="The target document; empty sends the payload as it is.")
+        tuple[MappingField, ...],
+        Field(description="The target document, or the file with its rules; empty sends the payload as it is."),
     ] = ()
     links: Annotated[
         Links | None, Field(description="Receipts link the keys of its events with the ids that the target gave.")
@@ -236,11 +212,9 @@ class Flow(Strict):
 
     @model_validator(mode="after")
     def _check_targets(self) -> Self:
-        seen: set[str] = set()
-        for entry in self.mapping:
-            if entry.target_field in seen:
-                raise broken_rule(
-                    f"must not fill the same target_field twice ({entry.target_field!r})", field="mapping"
-                )
-            seen.add(entry.target_field)
+        rules = [RuleShape(entry.source_field, entry.target_field, entry.when) for entry in self.mapping]
+        for number, _ in repeated(rules):
+            raise broken_rule(
+                f"must not fill the same target_field twice ({rules[number].target_field!r})", field="mapping"
+            )
         return self

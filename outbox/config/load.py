@@ -19,11 +19,13 @@ from outbox.config.environment import (
 )
 from outbox.config.expected import Kind, expected_at
 from outbox.config.inspection import inspected_sections
+from outbox.config.mapping_files import prepare_mappings, read_mapping_files
 from outbox.config.problems import ConfigProblems, Finding, Place, Problem
 from outbox.config.references import UnreadableFileError, read_text, shown_path, substitute
 from outbox.config.repair import repaired_sections
 from outbox.config.sentences import Subject, add_findings, must_be
-from outbox.config.settings import Settings
+from outbox.config.settings import FILES, Settings
+from outbox.config.transforms import TABLES
 
 # Thousands of flows fit; something else given by mistake is not read to its end.
 _MAX_FILE_BYTES = 1024 * 1024
@@ -46,6 +48,7 @@ def load(*, path: Path | None, environ: Mapping[str, str], adapters: Mapping[str
     _complete_sections(draft)
     for key_path in draft.variables:
         draft.set_variable(key_path)
+    read_mapping_files(draft)
     referenced = substitute(draft, environ)
     settings = _validated(draft, adapters)
     problems = [*environment.problems, *draft.problems()]
@@ -98,16 +101,17 @@ def _complete_sections(draft: Draft) -> None:
 
 
 def _validated(draft: Draft, adapters: Mapping[str, type[BaseModel]]) -> Settings | None:
+    context = {TABLES: prepare_mappings(draft), FILES: frozenset(draft.read)}
     values = inspected_sections(draft, Settings, draft.data, ())
     choose_adapters(draft, values, adapters)
     try:
-        return Settings.model_validate(values)
+        return Settings.model_validate(values, context=context)
     except ValidationError as error:
         add_findings(draft, error, Subject(Settings, values))
     # Rules between fields are judged only when all fields of a section are right: look past what is known.
     repaired = repaired_sections(draft, Settings, values)
     try:
-        Settings.model_validate(repaired)
+        Settings.model_validate(repaired, context=context)
     except ValidationError as error:
         add_findings(draft, error, Subject(Settings, repaired))
     return None

@@ -46,10 +46,10 @@ class Place:
         position = "" if self.position is None else f":{self.position.line}:{self.position.column}"
         return f"{self.file}{position} {name}".rstrip()
 
-    def order(self) -> tuple[bool, int, int, str]:
-        """Return the sort key: the file from top to bottom, then what is not in it by name."""
+    def order(self) -> tuple[bool, str, int, int, str]:
+        """Return the sort key: each file from top to bottom, then what is in none by name."""
         position = self.position or Position(0, 0)
-        return (self.file is None, position.line, position.column, self.name)
+        return (self.file is None, self.file or "", position.line, position.column, self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,11 @@ from decimal import Decimal, InvalidOperation
 from typing import NoReturn
 
 from outbox.model.errors import MappingError
+from outbox.model.exact_numbers import MAX_INTEGER, MIN_INTEGER
 
 # What an error is about when it is not one field.
 DOCUMENT = "(document)"
 
-# The integers that any JSON writer can put out again; larger ones travel as Decimal, exact all the same.
-MIN_INTEGER = -(2**63)
-MAX_INTEGER = 2**64 - 1
 _MAX_INTEGER_DIGITS = 20
 
 _KINDS: dict[type, str] = {

@@ -10,6 +10,7 @@ OutboxError
 ├── Unpublishable        this one event can never become a message: dead letter with the reason
 ├── PublishNotConfirmed  the broker did not take a message: what was unconfirmed is sent again
 └── MappingError         this one delivery cannot be mapped: dead letter that names the field
+    └── ReferenceMissing the id of a record in another system is not known (yet)
 """
 
 from __future__ import annotations
@@ -112,11 +113,32 @@ class MappingError(OutboxError):
     """A field of this payload cannot be mapped.
 
     Args:
-        field: the source path.
+        field: the source path, with places in lists.
         reason: what was found instead, by kind and never by value.
+        target: the path in the target's document that it was for, if it is about one field.
     """
 
-    def __init__(self, field: str, reason: str) -> None:
+    def __init__(self, field: str, reason: str, target: str | None = None) -> None:
         self.field = field
         self.reason = reason
-        super().__init__(f"field {field!r}: {reason}")
+        self.target = target
+        wanted = "" if target is None or target == field else f" (for {target!r})"
+        super().__init__(f"field {field!r}{wanted}: {reason}")
+
+
+class ReferenceMissing(MappingError):
+    """The id that another system gave to a record is not known.
+
+    Args:
+        field: the source path.
+        target: the path in the target's document.
+        entity: what kind of record it is.
+        system: whose id is wanted.
+        key: what names it here; of the payload, so it stands in no text.
+    """
+
+    def __init__(self, field: str, target: str, *, entity: str, system: str, key: str) -> None:
+        self.entity = entity
+        self.system = system
+        self.key = key
+        super().__init__(field, f"{system} has no known id for this {entity}", target)

@@ -3,7 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol
+
+
+class Missing(Enum):
+    """What a path finds where there is nothing; null is something."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A record of ours whose id in another system a mapping needs. ``key`` is of the payload: never logged."""
+
+    entity: str
+    system: str
+    key: str
 
 
 class Map(Protocol):

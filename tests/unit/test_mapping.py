@@ -13,7 +13,7 @@ IDENTITY = Mapping.compile([])
 MAPPING = Mapping.compile(
     [
         FieldRule("customer.name", "deal.title"),
-        FieldRule("lines.0.sku", "deal.first_sku"),
+        FieldRule("lines[0].sku", "deal.first_sku"),
         FieldRule("total", "amount", required=True),
         FieldRule("note", "note", default="none", has_default=True),
         FieldRule(None, "source", default="erp", has_default=True),
@@ -51,7 +51,7 @@ def test_an_explicit_null_is_kept_even_where_there_is_a_default() -> None:
         (b"{}", "total", "is missing"),
         (b'{"total": null}', "total", "is null"),
         (b'{"customer": "secret"}', "customer.name", "'customer' is a string, expected an object"),
-        (b'{"lines": 5}', "lines.0.sku", "'lines' is a number, expected a list or an object"),
+        (b'{"lines": 5}', "lines[0].sku", "'lines' is a number, expected a list"),
         (b'{"customer": [1]}', "customer.name", "'customer' is a list, expected an object"),
     ],
 )

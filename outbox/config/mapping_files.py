@@ -1,0 +1,139 @@
+"""What mappings say in other files, and their short forms spelled out, before the models see them.
+
+Every file that was read is noted in the draft, so that somebody can watch it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from outbox.config.csv_tables import BadTableError, read_table
+from outbox.config.document import UnreadableError, read_entries
+from outbox.config.draft import Draft
+from outbox.config.mapping import steps_of
+from outbox.config.problems import Finding, KeyPath
+from outbox.config.references import UnreadableFileError, read_text, shown_path
+from outbox.config.transforms import TableName
+from outbox.model.mapping_conflicts import RuleShape, conflicts_of, repeated
+
+# Thousands of rules fit.
+_MAX_FILE_BYTES = 1024 * 1024
+_COMPUTED = ("template", "position", "fields")
+Tables = dict[TableName, dict[str, str]]
+
+
+def read_mapping_files(draft: Draft) -> None:
+    """Put the rules of each flow that names a file into its place; what is wrong goes to the draft."""
+    for name, flow in _flows(draft):
+        path: KeyPath = ("flows", name, "mapping")
+        file = flow.get("mapping")
+        if isinstance(file, str) and not draft.is_broken(path):
+            flow["mapping"] = _entries_of(draft, path, draft.directory_of(path) / file)
+
+
+def _entries_of(draft: Draft, path: KeyPath, file: Path) -> list[object]:
+    draft.read.add(file)
+    name = shown_path(str(file))
+    try:
+        document = read_entries(read_text(file, max_bytes=_MAX_FILE_BYTES))
+    except UnreadableFileError as error:
+        draft.find(Finding(path, str(error)))
+        return []
+    except UnreadableError as error:
+        if error.position is not None:
+            draft.files[path] = file
+        draft.find(Finding(path, f"the file {name} is no list of rules: {error.problem}", position=error.position))
+        return []
+    draft.files[path] = file
+    draft.positions = {
+        **draft.positions,
+        **{(*path, *place): position for place, position in document.positions.items()},
+    }
+    for finding in document.findings:
+        draft.find(
+            Finding(
+                (*path, *finding.path),
+                finding.problem,
+                finding.suggestion,
+                finding.position,
+                is_about_value=finding.is_about_value,
+            )
+        )
+    return document.entries
+
+
+def prepare_mappings(draft: Draft) -> Tables:
+    """Spell out short forms, judge the rules of each level together, and read the CSV files of value tables.
+
+    Returns:
+        what the tables hold, by how the settings name them.
+    """
+    tables: Tables = {}
+    for name, flow in _flows(draft):
+        _prepare(draft, ("flows", name, "mapping"), flow.get("mapping"), tables)
+    return tables
+
+
+def _flows(draft: Draft) -> Iterator[tuple[str, dict[str, object]]]:
+    flows = draft.data.get("flows")
+    for name, flow in flows.items() if isinstance(flows, dict) else ():
+        if isinstance(flow, dict):
+            yield name, flow
+
+
+def _prepare(draft: Draft, path: KeyPath, entries: object, tables: Tables) -> None:
+    if not isinstance(entries, list):
+        return
+    for number, entry in enumerate(entries):
+        here = (*path, number)
+        if isinstance(entry, dict):
+            if "transform" in entry:
+                entry["transform"] = steps_of(entry["transform"])
+                _read_tables(draft, (*here, "transform"), entry["transform"], tables)
+            _prepare(draft, (*here, "fields"), entry.get("fields"), tables)
+    _judge(draft, path, entries)
+
+
+def _judge(draft: Draft, path: KeyPath, entries: list[object]) -> None:
+    places: list[int] = []
+    shapes: list[RuleShape] = []
+    for number, entry in enumerate(entries):
+        if isinstance(entry, dict) and isinstance(target := entry.get("target_field"), str):
+            places.append(number)
+            source, when = entry.get("source_field"), entry.get("when")
+            shapes.append(
+                RuleShape(
+                    source if isinstance(source, str) else None,
+                    target,
+                    when if isinstance(when, str) else None,
+                    is_computed=any(name in entry for name in _COMPUTED),
+                )
+            )
+    # On the first level the flow itself tells what is filled twice.
+    judges: list[Callable[[list[RuleShape]], Iterator[tuple[int, str]]]] = [conflicts_of]
+    if path[-1] == "fields":
+        judges.append(repeated)
+    for judge in judges:
+        for number, problem in judge(shapes):
+            draft.findings.append(Finding((*path, places[number], "target_field"), problem))
+
+
+def _read_tables(draft: Draft, path: KeyPath, steps: object, tables: Tables) -> None:
+    for number, step in enumerate(steps if isinstance(steps, list) else ()):
+        table = step.get("table") if isinstance(step, dict) else None
+        if not isinstance(table, dict) or not isinstance(table.get("file"), str):
+            continue
+        # As it is found from here, wherever the file stands that names it.
+        file = draft.directory_of(path) / table["file"]
+        table["file"] = str(file)
+        name = (str(file), str(table.get("key")), str(table.get("value")), str(table.get("delimiter", ",")))
+        if name in tables or not all(isinstance(table.get(column), str) for column in ("key", "value")):
+            continue
+        draft.read.add(file)
+        try:
+            tables[name] = read_table(file, key=name[1], value=name[2], delimiter=name[3])
+        except BadTableError as error:
+            place = (*path, number, "table", "file")
+            for problem in error.problems:
+                draft.find(Finding(place, problem))

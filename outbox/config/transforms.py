@@ -1,0 +1,240 @@
+"""What a mapping may do with a value: one model for each transform that has settings of its own."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
+
+from outbox.config.rules import broken_rule
+from outbox.config.strict import Strict
+from outbox.model.exact_numbers import number_of
+from outbox.model.measures import UNITS, factor_between, is_finite_decimal, kind_of_unit
+
+# Where a validation's context has the rows of CSV files: by file, key, value and delimiter.
+TABLES = "tables"
+TableName = tuple[str, str, str, str]
+# Longer texts are not made by mappings.
+_MAX_CHARACTERS = 10_000
+# Directives that mean the same in every locale.
+_DIRECTIVES = frozenset("YymdHMSfzj%")
+_WORDS = ("iso", "date", "epoch_seconds", "epoch_milliseconds")
+
+
+def _exact_number(value: object) -> object:
+    """Read a number exactly: text or a whole number, for a fraction without quotes has been a float already."""
+    if isinstance(value, bool | float):
+        raise broken_rule("must be a whole number, or a number in quotes, for example '1.19'")
+    if isinstance(value, str):
+        number = number_of(value)
+        if number is None:
+            raise broken_rule("must be a number in quotes, for example '1.19'")
+        return Decimal(number)
+    return value
+
+
+def _check_factor(number: Decimal) -> Decimal:
+    if number == 0:
+        raise broken_rule("must not be 0")
+    return number
+
+
+def _check_zone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise broken_rule("must be a time zone of the IANA database, for example Europe/Berlin or UTC") from None
+    return name
+
+
+def _check_format(text: str) -> str:
+    if text in _WORDS:
+        return text
+    found = re.findall(r"%(.?)", text)
+    unknown = [letter for letter in found if letter not in _DIRECTIVES or not letter]
+    if not found or unknown:
+        wrong = f"; %{unknown[0]} means something else in every language" if unknown and unknown[0] else ""
+        raise broken_rule(
+            f"must be one of {', '.join(_WORDS)}, or a pattern of %Y %y %m %d %H %M %S %f %z %j, "
+            f"for example %d.%m.%Y{wrong}"
+        )
+    return text
+
+
+def _check_true(value: bool) -> bool:
+    if not value:
+        raise broken_rule("must be true; leave the transform out where it is not wanted")
+    return value
+
+
+def shorthand(name: str) -> BeforeValidator:
+    """Return a check that takes the one setting which people give alone, as ``decimal: 2``."""
+
+    def unfold(value: object) -> object:
+        return value if isinstance(value, dict | Strict) else {name: value}
+
+    return BeforeValidator(unfold, json_schema_input_type=Any)
+
+
+ExactNumber = Annotated[Decimal, BeforeValidator(_exact_number), AfterValidator(_check_factor)]
+ZoneName = Annotated[str, AfterValidator(_check_zone)]
+TimeFormat = Annotated[str, AfterValidator(_check_format)]
+Flag = Annotated[bool, AfterValidator(_check_true)]
+Places = Annotated[int, Field(ge=0, le=50)]
+Rounding = Literal["half_even", "half_up", "half_down", "up", "down", "ceiling", "floor"]
+Count = Annotated[int, Field(ge=1, le=_MAX_CHARACTERS)]
+Text = Annotated[str, Field(min_length=1, max_length=_MAX_CHARACTERS)]
+UnitName = Literal[UNITS]  # type: ignore[valid-type]  # the names of one table
+_PLACES_WORDS = "Digits behind the decimal point."
+_ROUNDING_WORDS = "How to round; without it a digit that would be lost is an error."
+
+
+class Pad(Strict):
+    """Fills a text up."""
+
+    length: Annotated[Count, Field(description="Characters that the text is to have at least.")]
+    fill: Annotated[str, Field(min_length=1, max_length=1, description="The character to fill with.")] = " "
+
+
+class Number(Strict):
+    """How a text writes a number."""
+
+    decimal: Annotated[Literal[".", ","], Field(description="What stands before the fraction.")] = "."
+    thousands: Annotated[
+        Literal[".", ",", " ", "'", "_"] | None, Field(description="What stands between thousands; null: nothing.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_signs(self) -> Self:
+        if self.decimal == self.thousands:
+            raise broken_rule("must not be the same as decimal", field="thousands")
+        return self
+
+
+class DecimalPlaces(Strict):
+    """A number with a fixed number of digits behind the point."""
+
+    places: Annotated[Places, Field(description=_PLACES_WORDS)]
+    rounding: Annotated[Rounding | None, Field(description=_ROUNDING_WORDS)] = None
+
+
+class Divide(Strict):
+    """Division; most quotients have no exact decimal."""
+
+    by: Annotated[ExactNumber, Field(description="The divisor.")]
+    places: Annotated[Places | None, Field(description=_PLACES_WORDS)] = None
+    rounding: Annotated[Rounding | None, Field(description=_ROUNDING_WORDS)] = None
+
+    @model_validator(mode="after")
+    def _check_places(self) -> Self:
+        _check_rounding(self.places, self.rounding)
+        return self
+
+
+class Unit(Strict):
+    """From one unit into another, by exact factors."""
+
+    from_: Annotated[UnitName, Field(alias="from", description="The unit of the value.")]
+    to: Annotated[UnitName, Field(description="The unit that is wanted.")]
+    places: Annotated[Places | None, Field(description=_PLACES_WORDS)] = None
+    rounding: Annotated[Rounding | None, Field(description=_ROUNDING_WORDS)] = None
+
+    @model_validator(mode="after")
+    def _check_units(self) -> Self:
+        if kind_of_unit(self.from_) != kind_of_unit(self.to):
+            raise broken_rule(
+                f"must be a unit of {kind_of_unit(self.from_)} like {self.from_}, not of {kind_of_unit(self.to)}",
+                field="to",
+            )
+        _check_rounding(self.places, self.rounding)
+        if self.places is None and not is_finite_decimal(factor_between(self.from_, self.to)):
+            raise broken_rule(
+                f"required, because {self.from_} to {self.to} has no exact decimal; set rounding as well",
+                field="places",
+            )
+        return self
+
+
+class Date(Strict):
+    """A date or a time, read and written."""
+
+    from_: Annotated[
+        TimeFormat, Field(alias="from", description="How it is written: one of the words below, or a pattern.")
+    ] = "iso"
+    to: Annotated[TimeFormat, Field(description="How it is to be written, in the same words.")] = "iso"
+    zone: Annotated[
+        ZoneName | None, Field(description="Time zone of times that tell no offset; a date is its midnight.")
+    ] = None
+    to_zone: Annotated[ZoneName | None, Field(description="Time zone to write it in; null: the one it is in.")] = None
+    ambiguous: Annotated[
+        Literal["refuse", "earlier", "later"],
+        Field(description="The hour that a zone has twice when its clocks go back."),
+    ] = "refuse"
+
+
+class Table(Strict):
+    """Another value for each of some known ones."""
+
+    values: Annotated[
+        dict[str, str | int | bool | None] | None,
+        Field(description="Known values and what becomes of them."),
+    ] = None
+    file: Annotated[
+        str | None, Field(min_length=1, description="A CSV file with a header, beside the file that names it.")
+    ] = None
+    key: Annotated[str | None, Field(min_length=1, description="Its column with the known values.")] = None
+    value: Annotated[str | None, Field(min_length=1, description="Its column with what becomes of them.")] = None
+    delimiter: Annotated[Literal[",", ";", "\t", "|"], Field(description="What stands between its columns.")] = ","
+    missing: Annotated[
+        Literal["dead", "keep", "default"],
+        Field(description="For another value: a dead letter, the value as it is, or as if there were none."),
+    ] = "dead"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_numbers(cls, data: object) -> object:
+        values = data.get("values") if isinstance(data, dict) else None
+        for name, value in values.items() if isinstance(values, Mapping) else ():
+            if isinstance(value, float):
+                raise broken_rule(
+                    f"has a fraction for {name!r}, which would not stay exact; put it in quotes, and the transform "
+                    "number behind the table",
+                    field="values",
+                )
+        return data
+
+    _rows: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def rows(self) -> Mapping[str, str | int | bool | None]:
+        """Return what is known, wherever it came from."""
+        return self._rows if self.values is None else self.values
+
+    @model_validator(mode="after")
+    def _check_origin(self, given: ValidationInfo) -> Self:
+        if (self.values is None) == (self.file is None):
+            raise broken_rule("give either values or file", field="values")
+        for name in ("key", "value"):
+            if self.file is not None and getattr(self, name) is None:
+                raise broken_rule("required beside file: the name of a column", field=name)
+            if self.file is None and getattr(self, name) is not None:
+                raise broken_rule("must not be set without file", field=name)
+        # A model opens no file: whoever reads the settings has read the rows.
+        if given.context is not None and TABLES in given.context:
+            self._rows = given.context[TABLES].get((self.file, self.key, self.value, self.delimiter), {})
+        return self
+
+
+class Xref(Strict):
+    """The id that another system gave to what this value names here."""
+
+    entity: Annotated[Text, Field(description="What is looked up, for example customer.")]
+    system: Annotated[Text, Field(description="Whose id is wanted, for example crm.")]
+
+
+def _check_rounding(places: int | None, rounding: str | None) -> None:
+    if rounding is not None and places is None:
+        raise broken_rule("must not be set without places", field="rounding")
