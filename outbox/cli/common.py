@@ -6,7 +6,7 @@ import gc
 import getpass
 import os
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
@@ -38,11 +38,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON for programs inst
 AsOption = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who decides; else who is logged in here.")]
 
 
-def settings_of(config: Path | None) -> Settings:
-    """Load the settings, or end with every problem."""
+def settings_of(config: Path | None, mappings: Mapping[str, Path] | None = None) -> Settings:
+    """Load the settings, or end with every problem. ``mappings``: files that stand in for the mappings of flows."""
     try:
         settings = load(
-            path=config, environ=os.environ, adapters={name: kind.settings for name, kind in ADAPTERS.items()}
+            path=config,
+            environ=os.environ,
+            adapters={name: kind.settings for name, kind in ADAPTERS.items()},
+            mappings=mappings,
         )
         check_flows(settings)
     except OutboxError as error:

@@ -43,6 +43,7 @@ VERBS: Mapping[str, str] = {
     "circuit": "circuit",
     "replay": "replay",
     "reconcile": "reconcile",
+    "map": "map",
     "once": "once",
     "dead": "dead",
     "xref": "xref",

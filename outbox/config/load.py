@@ -31,13 +31,20 @@ from outbox.config.transforms import TABLES
 _MAX_FILE_BYTES = 1024 * 1024
 
 
-def load(*, path: Path | None, environ: Mapping[str, str], adapters: Mapping[str, type[BaseModel]]) -> Settings:
+def load(
+    *,
+    path: Path | None,
+    environ: Mapping[str, str],
+    adapters: Mapping[str, type[BaseModel]],
+    mappings: Mapping[str, Path] | None = None,
+) -> Settings:
     """Read and check the whole configuration.
 
     Args:
         path: the file asked for on the command line; else `OUTBOX_CONFIG`, else `outbox.yaml` if it exists.
         environ: the process environment; wins over the file.
         adapters: the settings model of each adapter that a flow may use.
+        mappings: files with rules that stand in for those of flows, to see what they would do.
 
     Raises:
         ConfigProblems: with every problem.
@@ -48,7 +55,7 @@ def load(*, path: Path | None, environ: Mapping[str, str], adapters: Mapping[str
     _complete_sections(draft)
     for key_path in draft.variables:
         draft.set_variable(key_path)
-    read_mapping_files(draft)
+    read_mapping_files(draft, mappings or {})
     referenced = substitute(draft, environ)
     settings = _validated(draft, adapters)
     problems = [*environment.problems, *draft.problems()]

@@ -5,7 +5,7 @@ Every file that was read is noted in the draft, so that somebody can watch it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from outbox.config.csv_tables import BadTableError, read_table
@@ -23,13 +23,29 @@ _COMPUTED = ("template", "position", "fields")
 Tables = dict[TableName, dict[str, str]]
 
 
-def read_mapping_files(draft: Draft) -> None:
-    """Put the rules of each flow that names a file into its place; what is wrong goes to the draft."""
+def read_mapping_files(draft: Draft, instead: Mapping[str, Path]) -> None:
+    """Put the rules of each flow that names a file into its place; what is wrong goes to the draft.
+
+    Args:
+        draft: the settings.
+        instead: files that stand in for the mappings of flows, by their names.
+    """
     for name, flow in _flows(draft):
         path: KeyPath = ("flows", name, "mapping")
         file = flow.get("mapping")
-        if isinstance(file, str) and not draft.is_broken(path):
+        if name in instead:
+            flow["mapping"] = _entries_of(draft, path, instead[name])
+        elif isinstance(file, str) and not draft.is_broken(path):
             flow["mapping"] = _entries_of(draft, path, draft.directory_of(path) / file)
+
+
+def is_rules_file(file: Path) -> bool:
+    """Say whether a file has rules of a mapping and not settings: its top level is a list."""
+    try:
+        read_entries(read_text(file, max_bytes=_MAX_FILE_BYTES))
+    except (UnreadableError, UnreadableFileError):
+        return False
+    return True
 
 
 def _entries_of(draft: Draft, path: KeyPath, file: Path) -> list[object]:
