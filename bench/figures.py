@@ -5,8 +5,22 @@ A ratio is formed within a round, between measurements that were taken side by s
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from bench.plan import BAR_RATE, Applier, Condition, Contender, Plan
-from bench.records import Bar, Crash, Depth, Drain, Erp, ErpTable, Figure, Flow, Idle, Latency, Quantiles, Report
+from bench.plan import BAR_RATE, Applier, Condition, Contender, MappingWay, Plan, Section
+from bench.records import (
+    Bar,
+    Crash,
+    Depth,
+    Drain,
+    Erp,
+    ErpTable,
+    Figure,
+    Flow,
+    Idle,
+    Latency,
+    Mapped,
+    Quantiles,
+    Report,
+)
 from bench.summary import spread
 
 OF_LIMIT = Bar(kind="at least", limit=0.7)
@@ -42,6 +56,7 @@ def figures(report: Report) -> tuple[Figure, ...]:
         *_idles(report.idles),
         *_flows(report.flows, report.plan),
         *_crashes(report.crashes, report.plan),
+        *(_mappings(report.mappings) if Section.MAPPING in report.plan.sections else ()),
     )
 
 
@@ -217,6 +232,16 @@ def _crashes(crashes: Sequence[Crash], plan: Plan) -> Iterator[Figure]:
         repeated = [record.repeated / record.kills for record in found]
         yield _figure(f"sent again after kill -9 at {rate:,} events/s", "events", repeated)
         yield _figure(f"the same as time at {rate:,} events/s", "s", [events / rate for events in repeated])
+
+
+def _mappings(mappings: Sequence[Mapped]) -> Iterator[Figure]:
+    costs = {
+        way: {one.round: one.microseconds_per_document for one in mappings if one.way is way} for way in MappingWay
+    }
+    name = "mapping of 30 fields and 20 lines"
+    yield _figure(f"{name}: rules / by hand", "x", _ratios(costs[MappingWay.RULES], costs[MappingWay.HAND]))
+    for way in MappingWay:
+        yield _figure(f"{name}: {way}", "µs", costs[way].values())
 
 
 def _by_round(

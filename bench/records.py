@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from bench.plan import Applier, Condition, Contender, Plan
+from bench.plan import Applier, Condition, Contender, MappingWay, Plan
 
 
 class Record(BaseModel):
@@ -132,6 +132,15 @@ class Flow(Record):
     process_seconds: float
 
 
+class Mapped(Record):
+    """One document was mapped again and again: reading its JSON and making the target's document, by CPU time."""
+
+    round: int
+    way: MappingWay
+    payload_bytes: int
+    microseconds_per_document: float
+
+
 class Crash(Record):
     """A relay that was killed and started again under a load; ``repeated``: arrivals beyond the first of each event."""
 
@@ -207,5 +216,6 @@ class Report(Record):
     idles: tuple[Idle, ...] = ()
     flows: tuple[Flow, ...] = ()
     crashes: tuple[Crash, ...] = ()
+    mappings: tuple[Mapped, ...] = ()
     wrong: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from bench import crash, depth, drain, erp, flow, idle, latency, machine
+from bench import crash, depth, drain, erp, flow, idle, latency, machine, mapping
 from bench.bench import Bench, Findings, Work
 from bench.contenders import Contenders, absent, how
 from bench.erp_load import CLIENTS, tool
@@ -26,6 +26,7 @@ _RUN: dict[Section, Callable[[Bench], Awaitable[None]]] = {
     Section.CRASH: crash.run,
     Section.FLOW: flow.run,
     Section.DEPTH: depth.run,
+    Section.MAPPING: mapping.run,
 }
 
 
@@ -76,6 +77,7 @@ def _works(plan: Plan, reasons: dict[Contender, str]) -> list[Work]:
         Section.CRASH: [one.work() for one in crash.planned(plan)],
         Section.FLOW: [one.work() for one in flow.planned(plan)],
         Section.DEPTH: deep,
+        Section.MAPPING: [one.work() for one in mapping.planned(plan)],
     }
     return [work for section in plan.sections for work in works[section]]
 
@@ -103,6 +105,7 @@ def _report(bench: Bench, facts: Machine, begun_at: datetime, seconds: float) ->
         idles=tuple(found.idles),
         crashes=tuple(found.crashes),
         flows=tuple(found.flows),
+        mappings=tuple(found.mappings),
         wrong=tuple(found.wrong),
     )
     return report.model_copy(update={"figures": figures(report)})

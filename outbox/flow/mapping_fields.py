@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from outbox.flow.mapping_run import Scope, Source, Trace
 from outbox.flow.mapping_sources import NoSource, PositionSource, TemplateSource
@@ -13,6 +13,9 @@ from outbox.flow.refused import Refused, expected
 from outbox.model.errors import MappingError, ReferenceMissing
 from outbox.model.expressions import Expression, Unanswerable
 from outbox.model.mapping import MISSING, Reference
+
+# Of these a list, null or nothing can come.
+_MAY_END = frozenset({"split", "table", "empty_is_missing"})
 
 
 class _Pending(Exception):
@@ -34,6 +37,13 @@ class CompiledField:
     is_required: bool = False
     null_is_missing: bool = False
     is_list: bool = False
+    # The steps, where nothing has to be looked at between them: neither list, null nor missing can come out of one.
+    quick: tuple[Callable[[object], object], ...] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        is_quick = all(not step.takes_lists and step.xref is None for step in self.steps)
+        if is_quick and all(step.name not in _MAY_END for step in self.steps[:-1]):
+            object.__setattr__(self, "quick", tuple(step.call for step in self.steps))
 
     def put(self, scope: Scope, made: dict[str, object]) -> bool:
         """Put the value into the document that is being made; say whether the rule held.
@@ -63,31 +73,41 @@ class CompiledField:
     def _value(self, scope: Scope) -> object:
         try:
             found = raw = self.source.read(scope)
-            if found is None and self.null_is_missing:
-                found = MISSING
-            if found is not None and found is not MISSING:
-                if self.fields:
-                    found = self._entries(scope, found)
-                if self.steps:
-                    found = self._transformed(scope, found)
+            if found is None:
+                if self.null_is_missing:
+                    found = MISSING
+            elif found is not MISSING and (self.steps or self.fields):
+                found = self._worked(scope, found)
         except Refused as refused:
             raise self._error(scope, refused.source or self.source.where(scope), refused.reason) from None
         except _Pending:
             return MISSING
         origin = ""
         if found is MISSING:
-            if self.is_required:
-                raise self._error(scope, self.source.where(scope), "is missing")
-            found = self.default
-            if isinstance(found, dict | list):
-                # A copy: one delivery's document must never change another's.
-                found = copy.deepcopy(found)
+            found = self._stand_in(scope)
             origin = "missing" if found is MISSING else "default"
         elif found is None and self.is_required:
             raise self._error(scope, self.source.where(scope), "is null")
         # Of a block every field is told, and so is one that makes nothing.
         if scope.run.traces is not None and not (self.fields and isinstance(found, dict | list)):
             self._trace(scope, origin, raw, found)
+        return found
+
+    def _stand_in(self, scope: Scope) -> object:
+        """Return what a missing value is replaced by."""
+        if self.is_required:
+            raise self._error(scope, self.source.where(scope), "is missing")
+        # A copy: one delivery's document must never change another's.
+        return copy.deepcopy(self.default) if isinstance(self.default, dict | list) else self.default
+
+    def _worked(self, scope: Scope, found: object) -> object:
+        """Return what block and transforms make of a value."""
+        if self.fields:
+            found = self._entries(scope, found)
+        if self.quick is None or found.__class__ is list:
+            return self._transformed(scope, found)
+        for call in self.quick:
+            found = call(found)
         return found
 
     def _entries(self, scope: Scope, found: object) -> object:

@@ -97,7 +97,13 @@ def as_integer(value: object) -> object:
 def rounded(settings: DecimalPlaces) -> Transform:
     """Give a number fixed places."""
     quantize = _quantized(settings.places, settings.rounding)
-    return lambda value: quantize(Decimal(number_in(value)))
+
+    def rounded_number(value: object) -> object:
+        if value.__class__ is Decimal:
+            return quantize(value)
+        return quantize(Decimal(number_in(value)))
+
+    return rounded_number
 
 
 def times(factor: Decimal) -> Transform:
@@ -157,8 +163,12 @@ def _quantized(places: int, rounding: str | None) -> Callable[[Decimal], Decimal
         context.traps[decimal.Inexact] = False
 
     def quantized(number: Decimal) -> Decimal:
-        with calculating():
-            return number.quantize(unit, context=context)
+        try:
+            return number.quantize(unit, None, context)
+        except decimal.DecimalException:
+            # Why it cannot be is asked only now: looking at every number first would cost more than rounding it.
+            with calculating():
+                return Decimal(number_in(number)).quantize(unit, context=context)
 
     return quantized
 

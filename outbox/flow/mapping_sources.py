@@ -25,12 +25,20 @@ class PathSource:
 
     path: Path
     _steps: tuple[Step, ...] = field(init=False)
+    # Most paths are one name of where the rule stands.
+    _name: str | None = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_steps", self.path.steps)
+        steps = self.path.steps
+        object.__setattr__(self, "_steps", steps)
+        is_name = len(steps) == 1 and isinstance(steps[0], str) and not self.path.is_from_document
+        object.__setattr__(self, "_name", steps[0] if is_name else None)
 
     def read(self, scope: Scope) -> object:
         """See `Source.read`."""
+        value = scope.value
+        if self._name is not None and value.__class__ is dict:
+            return value.get(self._name, MISSING)
         found: object = scope.run.document if self.path.is_from_document else scope.value
         for step in self._steps:
             if found.__class__ is dict and step.__class__ is str:

@@ -54,7 +54,8 @@ def of_text(transform: TextTransform) -> Callable[[object], object]:
             raise expected("a string", value)
         if len(value) > MAX_CHARACTERS:
             raise Refused(f"is a string of more than {MAX_CHARACTERS} characters")
-        return bounded(transform(value))
+        made = transform(value)
+        return made if made.__class__ is not str or len(made) <= MAX_CHARACTERS else bounded(made)
 
     return transformed
 

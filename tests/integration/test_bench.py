@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import crash, depth, drain, erp, flow, idle, latency
+from bench import crash, depth, drain, erp, flow, idle, latency, mapping
 from bench.figures import figures
 from bench.plan import Applier, Contender
 from bench.records import Report
@@ -53,6 +53,9 @@ async def test_whatever_is_planned_is_in_the_report_and_nothing_is_lost(
     # Its queue holds more than is measured, and it goes on until somebody looks.
     assert all(one.effects >= 40 for one in report.flows if one.applier is Applier.FLOOD)
     assert [one.waiting for one in report.depths] == [work.waiting for work in depth.planned(plan)]
+    assert [(one.round, one.way) for one in report.mappings] == [
+        (work.round, work.way) for work in mapping.planned(plan)
+    ]
     assert report.wrong == ()
     assert figures(report) == report.figures
     assert not plan.is_complete()

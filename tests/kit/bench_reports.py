@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from bench.figures import figures
-from bench.plan import FULL, Applier, Condition, Contender
-from bench.records import Depth, Drain, Erp, ErpTable, Flow, Idle, Latency, Machine, Quantiles, Report
+from bench.plan import FULL, Applier, Condition, Contender, MappingWay
+from bench.records import Depth, Drain, Erp, ErpTable, Flow, Idle, Latency, Machine, Mapped, Quantiles, Report
 
 RATES = {
     Contender.LIMIT: 30_000.0,
@@ -119,6 +119,11 @@ def full_report(*, drains: Iterable[Drain] | None = None, latencies: Iterable[La
             )
             for number in numbers
             for applier, rate in APPLIED.items()
+        ),
+        mappings=tuple(
+            Mapped(round=number, way=way, payload_bytes=2_700, microseconds_per_document=cost)
+            for number in numbers
+            for way, cost in ((MappingWay.RULES, 180.0), (MappingWay.HAND, 60.0))
         ),
         idles=(
             Idle(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import mapping_work
 from bench.bench import Findings
 from bench.figures import figures
 from bench.latency import durations, quantiles_of_ns
@@ -61,6 +62,20 @@ def test_every_bar_of_the_design_is_among_the_figures() -> None:
         "idle, xid open: CPU": "≤ 1",
         "idle, xid open: statements": "≤ 25",
     }
+
+
+def test_a_mapping_is_shown_beside_python_by_hand() -> None:
+    ratio = figure(full_report(), "mapping of 30 fields and 20 lines: rules / by hand")
+    assert row(ratio) == ("mapping of 30 fields and 20 lines: rules / by hand", "3 x", "", "", "")
+
+
+def test_rules_and_python_by_hand_make_the_same_document() -> None:
+    made = mapping_work.mapping().apply(mapping_work.payload())
+    lines = made["item"]
+
+    assert made == mapping_work.by_hand(mapping_work.payload())
+    assert isinstance(lines, dict)
+    assert len(lines["items"]) == mapping_work.LINES
 
 
 def test_a_missed_bar_is_shown_with_its_figure() -> None:
