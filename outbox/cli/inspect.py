@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+import orjson
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -11,6 +12,7 @@ from rich.table import Table
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.config.show import effective, effective_yaml
 from outbox.model.circuit import CircuitState
+from outbox.model.exact_json import exact_number
 from outbox.model.reconciliation import Verdict
 from outbox.postgres.reconcile import LastReconciliation, ReconcileStore
 from outbox.postgres.status import COUNT_UP_TO, FlowStatus, LaneStatus, StreamStatus, read_status
@@ -68,7 +70,8 @@ def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def _config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     settings = settings_of(config)
     if as_json:
-        output.print_json(data=effective(settings))
+        # The table's printer would make floats of fractions.
+        typer.echo(orjson.dumps(effective(settings), default=exact_number, option=orjson.OPT_INDENT_2))
     else:
         typer.echo(effective_yaml(settings), nl=False)
 

@@ -41,11 +41,15 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The data of a file, where each key of it stands, and what was wrong with single entries."""
+    """The data of a file, where each key of it stands, and what was wrong with single entries.
+
+    ``fractions`` has the text of every number with a fraction, which a float need not keep.
+    """
 
     data: dict[str, object] = field(default_factory=dict)
     positions: Mapping[KeyPath, Position] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    fractions: Mapping[KeyPath, str] = field(default_factory=dict)
 
 
 def read_document(text: str) -> Document:
@@ -61,16 +65,17 @@ def read_document(text: str) -> Document:
         raise UnreadableError("the top level must be a mapping such as 'postgres:' and 'flows:'", _position(node))
     conversion = _Conversion()
     data = conversion.mapping(node, ())
-    return Document(data, conversion.positions, tuple(conversion.findings))
+    return Document(data, conversion.positions, tuple(conversion.findings), conversion.fractions)
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """The entries of a file that is a list, where each key of them stands, and what was wrong with single ones."""
+    """The same of a file that is a list."""
 
     entries: list[object]
     positions: Mapping[KeyPath, Position]
     findings: tuple[Finding, ...]
+    fractions: Mapping[KeyPath, str]
 
 
 def read_entries(text: str) -> Entries:
@@ -85,7 +90,7 @@ def read_entries(text: str) -> Entries:
         raise UnreadableError("the top level must be a list, each entry beginning with '- '", position)
     conversion = _Conversion()
     entries = conversion.sequence(node, ())
-    return Entries(entries, conversion.positions, tuple(conversion.findings))
+    return Entries(entries, conversion.positions, tuple(conversion.findings), conversion.fractions)
 
 
 class _Composer(yaml.SafeLoader):
@@ -135,6 +140,7 @@ class _Conversion:
     def __init__(self) -> None:
         self.positions: dict[KeyPath, Position] = {}
         self.findings: list[Finding] = []
+        self.fractions: dict[KeyPath, str] = {}
         self._values = 0
         self._depth = 0
 
@@ -168,10 +174,13 @@ class _Conversion:
         if node.tag != _PLAIN:
             return text
         try:
-            return plain_scalar(text)
+            scalar = plain_scalar(text)
         except AmbiguousScalarError as error:
             self.findings.append(Finding(path, str(error), position=_position(node), is_about_value=True))
             return text
+        if isinstance(scalar, float):
+            self.fractions[path] = text
+        return scalar
 
     def _entries(self, node: MappingNode, path: KeyPath) -> dict[str, tuple[Node, Node]]:
         own: dict[str, tuple[Node, Node]] = {}

@@ -20,6 +20,7 @@ class Draft:
     ``substituted`` are values that hold something of the environment: they may be secrets whatever the field.
     ``showable`` are scalars of fields that are known and no secrets. ``broken`` are paths with a finding, on
     which the models need not be heard. ``secrets`` are the values that must not appear in any text.
+    ``fractions`` has the texts of numbers that a float need not keep.
     ``files`` tells of the paths that stand in files of their own, ``read`` has every file but the settings file.
     """
 
@@ -31,6 +32,7 @@ class Draft:
     showable: set[KeyPath] = field(default_factory=set)
     broken: set[KeyPath] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
+    fractions: Mapping[KeyPath, str] = field(default_factory=dict)
     files: dict[KeyPath, Path] = field(default_factory=dict)
     read: set[Path] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)

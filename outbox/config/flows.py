@@ -11,6 +11,7 @@ from outbox.config.ownership import Alert, Owner, Tolerance
 from outbox.config.reconcile import Reconcile
 from outbox.config.rules import broken_rule, check_duration_order, matching
 from outbox.config.strict import Strict
+from outbox.config.transforms import also_written
 from outbox.model.alerts import Promise
 from outbox.model.backoff import Backoff, Schedule
 from outbox.model.circuit import CircuitPolicy
@@ -156,6 +157,7 @@ class Flow(Strict):
     adapter: Annotated[AdapterChoice, Field(description="The adapter, its connection and its own settings.")]
     mapping: Annotated[
         tuple[MappingField, ...],
+        also_written(str | list[MappingField]),
         Field(description="The target document, or the file with its rules; empty sends the payload as it is."),
     ] = ()
     links: Annotated[

@@ -87,6 +87,7 @@ def _read_file(draft: Draft, path: Path | None, environment: Environment) -> Pro
     except UnreadableError as error:
         return Problem(Place("", file=name, position=error.position), error.problem)
     draft.file, draft.data, draft.positions = name, document.data, document.positions
+    draft.fractions = document.fractions
     for finding in document.findings:
         draft.find(finding)
     return None

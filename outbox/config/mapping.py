@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -22,6 +22,7 @@ from outbox.config.transforms import (
     Text,
     Unit,
     Xref,
+    also_written,
 )
 from outbox.model.expressions import BadExpression
 from outbox.model.paths import parse_expression, parse_source, parse_target
@@ -29,7 +30,8 @@ from outbox.model.templates import parse_template
 
 # The one setting of a transform that people give alone, as in `decimal: 2`.
 _ALONE = {"pad_left": "length", "pad_right": "length", "decimal": "places", "divide": "by"}
-_SETTINGS = frozenset({"number"})
+# Transforms whose settings all have defaults: the word alone will do.
+_SETTINGS = frozenset({"number", "date"})
 
 
 def _check_source(text: str) -> str:
@@ -95,8 +97,8 @@ class Transform(Strict):
     remove: Annotated[Text | None, Field(description="None of these characters.")] = None
     prefix: Annotated[Text | None, Field(description="A text before it.")] = None
     suffix: Annotated[Text | None, Field(description="A text behind it.")] = None
-    pad_left: Annotated[Pad | None, Field(description="Filled up on the left.")] = None
-    pad_right: Annotated[Pad | None, Field(description="Filled up on the right.")] = None
+    pad_left: Annotated[Pad | None, also_written(Pad | int), Field(description="Filled up on the left.")] = None
+    pad_right: Annotated[Pad | None, also_written(Pad | int), Field(description="Filled up on the right.")] = None
     normalize: Annotated[
         Literal["NFC", "NFD", "NFKC", "NFKD"] | None, Field(description="One of the normal forms of Unicode.")
     ] = None
@@ -109,9 +111,11 @@ class Transform(Strict):
     integer: Annotated[Flag | None, Field(description="A number without a fraction; one that has one is an error.")] = (
         None
     )
-    decimal: Annotated[DecimalPlaces | None, Field(description="A number with fixed places.")] = None
-    multiply: Annotated[ExactNumber | None, Field(description="The product with a number in quotes.")] = None
-    divide: Annotated[Divide | None, Field(description="The quotient.")] = None
+    decimal: Annotated[
+        DecimalPlaces | None, also_written(DecimalPlaces | int), Field(description="A number with fixed places.")
+    ] = None
+    multiply: Annotated[ExactNumber | None, Field(description="The product with a number.")] = None
+    divide: Annotated[Divide | None, also_written(Divide | int | str), Field(description="The quotient.")] = None
     unit: Annotated[Unit | None, Field(description="The quantity in another unit.")] = None
     date: Annotated[Date | None, Field(description="A date or time in another form or time zone.")] = None
     table: Annotated[Table | None, Field(description="What a table has for the value.")] = None
@@ -138,8 +142,14 @@ class Transform(Strict):
         return self
 
 
+WORDS = tuple(
+    sorted(_SETTINGS | {name for name, field in Transform.model_fields.items() if Flag in get_args(field.annotation)})
+)
+_Word = Literal[WORDS]  # type: ignore[valid-type]  # the names of the model's own fields
 Transforms = Annotated[
-    tuple[Transform, ...], Field(max_length=50), BeforeValidator(steps_of, json_schema_input_type=Any)
+    tuple[Transform, ...],
+    Field(max_length=50),
+    BeforeValidator(steps_of, json_schema_input_type=_Word | Transform | list[_Word | Transform]),
 ]
 
 

@@ -6,7 +6,9 @@ Every file that was read is noted in the draft, so that somebody can watch it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
 from outbox.config.csv_tables import BadTableError, read_table
 from outbox.config.document import UnreadableError, read_entries
@@ -19,6 +21,7 @@ from outbox.model.mapping_conflicts import RuleShape, conflicts_of, repeated
 
 # Thousands of rules fit.
 _MAX_FILE_BYTES = 1024 * 1024
+T = TypeVar("T")
 _COMPUTED = ("template", "position", "fields")
 Tables = dict[TableName, dict[str, str]]
 
@@ -62,10 +65,8 @@ def _entries_of(draft: Draft, path: KeyPath, file: Path) -> list[object]:
         draft.find(Finding(path, f"the file {name} is no list of rules: {error.problem}", position=error.position))
         return []
     draft.files[path] = file
-    draft.positions = {
-        **draft.positions,
-        **{(*path, *place): position for place, position in document.positions.items()},
-    }
+    draft.positions = {**draft.positions, **_below(path, document.positions)}
+    draft.fractions = {**draft.fractions, **_below(path, document.fractions)}
     for finding in document.findings:
         draft.find(
             Finding(
@@ -79,6 +80,10 @@ def _entries_of(draft: Draft, path: KeyPath, file: Path) -> list[object]:
     return document.entries
 
 
+def _below(path: KeyPath, places: Mapping[KeyPath, T]) -> dict[KeyPath, T]:
+    return {(*path, *place): value for place, value in places.items()}
+
+
 def prepare_mappings(draft: Draft) -> Tables:
     """Spell out short forms, judge the rules of each level together, and read the CSV files of value tables.
 
@@ -87,7 +92,10 @@ def prepare_mappings(draft: Draft) -> Tables:
     """
     tables: Tables = {}
     for name, flow in _flows(draft):
-        _prepare(draft, ("flows", name, "mapping"), flow.get("mapping"), tables)
+        path: KeyPath = ("flows", name, "mapping")
+        if isinstance(flow.get("mapping"), list):
+            flow["mapping"] = _exact(draft, path, flow["mapping"])
+        _prepare(draft, path, flow.get("mapping"), tables)
     return tables
 
 
@@ -96,6 +104,19 @@ def _flows(draft: Draft) -> Iterator[tuple[str, dict[str, object]]]:
     for name, flow in flows.items() if isinstance(flows, dict) else ():
         if isinstance(flow, dict):
             yield name, flow
+
+
+def _exact(draft: Draft, path: KeyPath, value: object) -> object:
+    """Return the same with every fraction as it is written: money is set here, and 0.10 is not 0.1."""
+    match value:
+        case dict():
+            return {key: _exact(draft, (*path, key), child) for key, child in value.items()}
+        case list():
+            return [_exact(draft, (*path, place), child) for place, child in enumerate(value)]
+        case float():
+            return Decimal(draft.fractions.get(path, repr(value)))
+        case _:
+            return value
 
 
 def _prepare(draft: Draft, path: KeyPath, entries: object, tables: Tables) -> None:

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from outbox.model.errors import Misconfigured
 
@@ -114,7 +115,7 @@ def shown_value(value: object) -> str | None:
     """Return a scalar for display; None if it is none, or might carry a credential (``@``, a query)."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | Decimal):
         return str(value)
     if not isinstance(value, str) or set(value) & set("@?&\\"):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 
 import yaml
 from pydantic import BaseModel, SecretStr
@@ -77,6 +78,9 @@ def _shown(value: object, expected: list[Expected]) -> object:
             return [_shown(child, expected_in(expected, index)) for index, child in enumerate(value)]
         case None | bool():
             return value
+        case Decimal() if not expected or any(one.annotation is not Decimal for one in expected):
+            # Where text can stand as well, quotes would make it text.
+            return value
         case int() | float():
             return _number(value, {one.kind for one in expected})
         case _:
@@ -113,4 +117,10 @@ def _text_node(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", escaped, style=None if is_plain else '"')
 
 
+def _fraction_node(dumper: _Dumper, number: Decimal) -> yaml.ScalarNode:
+    text = format(number, "f")
+    return dumper.represent_scalar(f"tag:yaml.org,2002:{'float' if '.' in text else 'int'}", text)
+
+
 _Dumper.add_representer(str, _text_node)
+_Dumper.add_representer(Decimal, _fraction_node)

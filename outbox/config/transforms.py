@@ -26,13 +26,13 @@ _WORDS = ("iso", "date", "epoch_seconds", "epoch_milliseconds")
 
 
 def _exact_number(value: object) -> object:
-    """Read a number exactly: text or a whole number, for a fraction without quotes has been a float already."""
+    """Read a number exactly. A float is none: nobody knows any more what was written."""
     if isinstance(value, bool | float):
-        raise broken_rule("must be a whole number, or a number in quotes, for example '1.19'")
+        raise broken_rule("must be a number, for example 1.19")
     if isinstance(value, str):
         number = number_of(value)
         if number is None:
-            raise broken_rule("must be a number in quotes, for example '1.19'")
+            raise broken_rule("must be a number, for example 1.19")
         return Decimal(number)
     return value
 
@@ -71,13 +71,9 @@ def _check_true(value: bool) -> bool:
     return value
 
 
-def shorthand(name: str) -> BeforeValidator:
-    """Return a check that takes the one setting which people give alone, as ``decimal: 2``."""
-
-    def unfold(value: object) -> object:
-        return value if isinstance(value, dict | Strict) else {name: value}
-
-    return BeforeValidator(unfold, json_schema_input_type=Any)
+def also_written(kind: Any) -> BeforeValidator:  # noqa: ANN401 - a type, as the typing module has it
+    """Tell editors of a short form; it is spelled out before a model sees it."""
+    return BeforeValidator(lambda value: value, json_schema_input_type=kind)
 
 
 ExactNumber = Annotated[Decimal, BeforeValidator(_exact_number), AfterValidator(_check_factor)]
@@ -180,7 +176,7 @@ class Table(Strict):
     """Another value for each of some known ones."""
 
     values: Annotated[
-        dict[str, str | int | bool | None] | None,
+        dict[str, str | int | bool | Decimal | None] | None,
         Field(description="Known values and what becomes of them."),
     ] = None
     file: Annotated[
@@ -194,22 +190,9 @@ class Table(Strict):
         Field(description="For another value: a dead letter, the value as it is, or as if there were none."),
     ] = "dead"
 
-    @model_validator(mode="before")
-    @classmethod
-    def _check_numbers(cls, data: object) -> object:
-        values = data.get("values") if isinstance(data, dict) else None
-        for name, value in values.items() if isinstance(values, Mapping) else ():
-            if isinstance(value, float):
-                raise broken_rule(
-                    f"has a fraction for {name!r}, which would not stay exact; put it in quotes, and the transform "
-                    "number behind the table",
-                    field="values",
-                )
-        return data
-
     _rows: dict[str, str] = PrivateAttr(default_factory=dict)
 
-    def rows(self) -> Mapping[str, str | int | bool | None]:
+    def rows(self) -> Mapping[str, str | int | bool | Decimal | None]:
         """Return what is known, wherever it came from."""
         return self._rows if self.values is None else self.values
 

@@ -52,6 +52,19 @@ async def test_a_sample_is_mapped_without_database_and_broker(ours: Verbs) -> No
     assert '"price": 0.10' in ended.out
 
 
+async def test_the_effective_settings_show_fractions_as_they_were_written(ours: Verbs) -> None:
+    rules = "- {target_field: rate, default: 0.10}\n- {source_field: a, target_field: a, transform: {multiply: 1.10}}\n"
+    (ours.folder / "rules.yaml").write_text(rules, encoding="utf-8")
+    sections = one_flow()
+    flows = sections["flows"]
+    assert isinstance(flows, dict)
+    flows[FLOW]["mapping"] = "rules.yaml"
+    ours.settings(sections)
+
+    assert "default: 0.10" in (await ours("config")).out
+    assert '"default": 0.10' in (await ours("config", "--json")).out
+
+
 async def test_each_value_is_told_with_where_it_came_from(ours: Verbs) -> None:
     told = (await ours("map", FLOW, _sample(ours), "--explain", "--format", "json")).json()
 

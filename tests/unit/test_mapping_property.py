@@ -100,12 +100,32 @@ def test_any_document_through_any_mapping_is_a_document_or_an_error(
     try:
         made = mapping.apply(payload)
     except MappingError as error:
-        assert error.reason  # noqa: PT017  # what else is raised fails the test
+        # What else is raised fails the test.
+        assert error.reason  # noqa: PT017
         return
     # What was made can be written, and is told of in the same way.
     assert json.loads(encode(made)) is not None
     assert mapping.explain(payload)[0] == made
     assert mapping.needs(payload) == frozenset()
+
+
+_SECRET = "s3cr3t"
+_SECRETS = st.recursive(
+    st.just(_SECRET) | st.just(31337) | st.just(Decimal("31337.5")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(_several(rules()), st.dictionaries(NAMES, _SECRETS))
+def test_no_error_tells_a_value_of_the_payload(given_rules: list[FieldRule], document: dict[str, object]) -> None:
+    try:
+        Mapping.compile(given_rules).apply(encode(document))
+    except MappingError as error:
+        assert _SECRET not in str(error).lower()  # noqa: PT017
+        assert "31337" not in str(error)  # noqa: PT017
+    except Misconfigured:
+        pass
 
 
 @given(_NUMBERS)
