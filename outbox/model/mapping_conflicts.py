@@ -15,12 +15,13 @@ Problem = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class RuleShape:
-    """What is judged of a rule."""
+    """What is judged of a rule. ``told``: how people know its target, if that is another path."""
 
     source_field: str | None
     target_field: str
     when: str | None = None
     is_computed: bool = False
+    told: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class _Target:
 
     @property
     def text(self) -> str:
-        return self.rule.target_field
+        return self.rule.told or self.rule.target_field
 
     @property
     def list(self) -> Steps | None:
@@ -81,7 +82,7 @@ def _list_problems(target: _Target) -> Iterator[Problem]:
 
 
 def _parents(targets: Sequence[_Target]) -> Iterator[Problem]:
-    values = {target.steps: target.text for target in targets if target.list is None}
+    values = {target.steps: target.text for target in targets}
     lists = {target.list: target.text for target in targets if target.list is not None}
     for target in targets:
         for length in range(1, len(target.steps)):
@@ -97,29 +98,28 @@ def _parents(targets: Sequence[_Target]) -> Iterator[Problem]:
 
 def _lists(targets: Sequence[_Target]) -> Iterator[Problem]:
     """Entries of one target list must come from one source list: only then do they belong together."""
-    origins: dict[Steps, str] = {}
-    without: dict[Steps, _Target] = {}
-    for target in targets:
-        if target.list is None:
-            continue
-        if target.rule.source_field is None:
-            without.setdefault(target.list, target)
-            continue
-        source = _source(target.rule.source_field)
-        parts = source.split() if isinstance(source, Path) else None
-        if parts is None:
-            continue
-        origin = str(parts[0])
-        if origins.setdefault(target.list, origin) != origin:
-            other = origins[target.list]
-            problem = (
-                f"target_field {target.text!r} takes its entries from {origin!r}, another rule for it from {other!r}"
-            )
-            yield target.number, problem
-    for place, target in without.items():
-        if place not in origins:
+    for place in dict.fromkeys(target.list for target in targets if target.list is not None):
+        group = [target for target in targets if target.list == place]
+        origins: list[str] = []
+        inner: list[tuple[int, RuleShape]] = []
+        for target in group:
+            rest = steps_text(target.steps[len(place) + 1 :])
+            source = _source(target.rule.source_field)
+            parts = source.split() if isinstance(source, Path) else None
+            if parts is not None:
+                origins.append(str(parts[0]))
+                if origins[0] != origins[-1]:
+                    told = f"takes its entries from {origins[-1]!r}, another rule for it from {origins[0]!r}"
+                    yield target.number, f"target_field {target.text!r} {told}"
+            inner.append((target.number, RuleShape(None if parts is None else str(parts[1]), rest, told=target.text)))
+        if not origins:
             made = f"{steps_text(place)}[]"
-            yield target.number, f"target_field {target.text!r} has no rule beside it that says what {made} is made of"
+            first = group[0]
+            yield first.number, f"target_field {first.text!r} has no rule beside it that says what {made} is made of"
+        # Each entry is an object with rules of its own, which can contradict in the same ways.
+        shapes = [shape for _, shape in inner if shape.target_field != "@"]
+        numbers = [number for number, shape in inner if shape.target_field != "@"]
+        yield from ((numbers[number], problem) for number, problem in conflicts_of(shapes))
 
 
 def _source(text: str | None) -> Path | Expression | None:

@@ -3,15 +3,12 @@ from __future__ import annotations
 import pytest
 
 from outbox.flow.mapping_run import MAX_VALUES
-from outbox.model.errors import ReferenceMissing
-from outbox.model.mapping import Reference
 from tests.unit.mapping_cases import compiled, mapped, problems, refused
 
 ORDER = """{
   "ref": "so-1", "currency": "EUR",
   "lines": [{"sku": "A", "qty": 2, "tags": ["x", "y"]}, {"sku": "B", "tags": []}]
 }"""
-XREF = {"xref": {"entity": "item", "system": "crm"}}
 
 
 def test_the_form_of_the_first_example_is_accepted_as_it_is() -> None:
@@ -194,6 +191,32 @@ def test_an_error_names_the_entry_on_both_sides(
             [{"source_field": "a[].x", "target_field": "i[].x"}, {"source_field": "b", "target_field": "i.n"}],
             "'i.n' goes into an object, and 'i[].x' makes a list of it",
         ),
+        (
+            [{"source_field": "a[].x", "target_field": "i[].x"}, {"source_field": "a[].y", "target_field": "i[].x.y"}],
+            "'i[].x' is a value and the parent of 'i[].x.y'",
+        ),
+        (
+            [{"source_field": "a[].x", "target_field": "i[]"}, {"source_field": "a[].y", "target_field": "i[].y"}],
+            "'i[]' is a value and the parent of 'i[].y'",
+        ),
+        (
+            [
+                {"source_field": "a[].b[].x", "target_field": "i[].j[].x"},
+                {"source_field": "a[].c[].y", "target_field": "i[].j[].y"},
+            ],
+            "'i[].j[].y' takes its entries from 'c', another rule for it from 'b'",
+        ),
+        (
+            [
+                {"source_field": "a[].b[].x", "target_field": "i[].j[].x"},
+                {"source_field": "a[].y", "target_field": "i[].j.y"},
+            ],
+            "'i[].j.y' goes into an object, and 'i[].j[].x' makes a list of it",
+        ),
+        (
+            [{"source_field": "a[].x", "target_field": "i[].x"}, {"target_field": "i[].j[].y", "default": 1}],
+            "'i[].j[].y' has no rule beside it that says what j[] is made of",
+        ),
     ],
 )
 def test_a_list_that_cannot_be_made_is_refused_when_it_is_compiled(
@@ -215,47 +238,6 @@ def test_lists_that_multiply_come_to_an_end() -> None:
     found = refused(f'{{"a": [{entries}]}}', rule)
 
     assert found[2] == f"has so many entries that more than {MAX_VALUES} values would be made"
-
-
-def test_references_are_told_all_at_once_and_used_when_they_are_known() -> None:
-    mapping = compiled(
-        {"source_field": "ref", "target_field": "order", "transform": [{"xref": {"entity": "order", "system": "crm"}}]},
-        {"source_field": "lines[].sku", "target_field": "items", "transform": XREF},
-        {"source_field": "lines[].sku", "target_field": "rows[].item", "transform": ["lowercase", XREF]},
-    )
-    payload = ORDER.encode()
-
-    needed = mapping.needs(payload)
-
-    assert needed == {Reference("order", "crm", "so-1"), *(Reference("item", "crm", key) for key in "ABab")}
-    known = {reference: f"id-{reference.key}" for reference in needed}
-    assert mapping.needs(payload, known) == frozenset()
-    assert mapping.apply(payload, known) == {
-        "order": "id-so-1",
-        "items": ["id-A", "id-B"],
-        "rows": [{"item": "id-a"}, {"item": "id-b"}],
-    }
-
-
-def test_a_reference_that_is_looked_up_by_another_is_needed_once_that_is_known() -> None:
-    chain = [XREF, {"xref": {"entity": "item", "system": "shop"}}]
-    mapping = compiled({"source_field": "sku", "target_field": "x", "transform": chain, "required": True})
-    first, second = Reference("item", "crm", "A"), Reference("item", "shop", "7")
-
-    assert mapping.needs(b'{"sku": "A"}') == {first}
-    assert mapping.needs(b'{"sku": "A"}', {first: "7"}) == {second}
-    assert mapping.apply(b'{"sku": "A"}', {first: "7", second: "s-7"}) == {"x": "s-7"}
-
-
-def test_an_unknown_reference_is_an_error_of_its_own_that_does_not_tell_the_key() -> None:
-    rule = {"source_field": "lines[].sku", "target_field": "items", "transform": XREF}
-    with pytest.raises(ReferenceMissing) as caught:
-        compiled(rule).apply(b'{"lines": [{"sku": "A"}, {"sku": "secret"}]}', {Reference("item", "crm", "A"): "1"})
-
-    assert (caught.value.field, caught.value.target) == ("lines[1].sku", "items")
-    assert (caught.value.entity, caught.value.system, caught.value.key) == ("item", "crm", "secret")
-    assert "secret" not in str(caught.value)
-    assert "crm has no known id for this item" in str(caught.value)
 
 
 def test_where_each_value_came_from_can_be_told() -> None:

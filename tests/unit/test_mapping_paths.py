@@ -6,7 +6,7 @@ import pytest
 
 from outbox.model.expressions import BadExpression, Expression
 from outbox.model.paths import EACH, Path, parse_expression, parse_path, parse_source, parse_target
-from tests.unit.mapping_cases import mapped, problems, refused
+from tests.unit.mapping_cases import compiled, mapped, problems, refused
 
 ORDER = """{
   "ref": "so-1", "order-id": 7, "a.b": 8, "currency": "EUR", "customer": null, "total": 12.50,
@@ -118,6 +118,9 @@ def test_a_target_is_made_of_names_and_lists(text: str, problem: str) -> None:
         ("ceil(total)", 13),
         ("sort_by(lines, &price)[0].no", 1),
         ("type(total)", "number"),
+        ("contains(lines[].qty, `2`)", True),
+        ("contains([`true`], `1`)", False),
+        ("contains(currency, 'UR')", True),
         ("not_null(customer, currency)", "EUR"),
     ],
 )
@@ -198,9 +201,9 @@ def test_a_condition_cannot_leave_its_place() -> None:
 
 
 def test_an_expression_gives_each_document_values_of_its_own() -> None:
-    rules = ({"source_field": "missing || `[1]`", "target_field": "x"},)
-    first = mapped("{}", *rules)["x"]
+    mapping = compiled({"source_field": "missing || `[1]`", "target_field": "x"})
+    first = mapping.apply(b"{}")["x"]
     assert isinstance(first, list)
     first.append(2)
 
-    assert mapped("{}", *rules) == {"x": [1]}
+    assert mapping.apply(b"{}") == {"x": [1]}

@@ -27,7 +27,7 @@ PATHS = st.lists(st.tuples(NAMES, _STEPS), min_size=1, max_size=3).map(
     lambda parts: ".".join(name + step for name, step in parts)
 )
 # Few of them contradict each other, or most examples would end before they begin.
-_TARGETS = st.sampled_from(["t", "u.v", "u.w", "x", "y", "z", "i[].x"])
+_TARGETS = st.sampled_from(["t", "u.v", "u.w", "x", "y", "z", "i[].x", "i[].y[].z", "i[].y[].v", "i[].w.v"])
 _EXPRESSIONS = st.sampled_from(
     [
         "sum(a)",

@@ -55,6 +55,7 @@ def _written(value: str, transform: object) -> str:
         ("3", {"multiply": "-0.5"}, "-1.5"),
         ("1", {"divide": "8"}, "0.125"),
         ("2", {"divide": {"by": 3, "places": 4, "rounding": "half_up"}}, "0.6667"),
+        ("1", {"divide": {"by": 3, "places": 0, "rounding": "half_up"}}, "0"),
         ("-2", {"divide": {"by": "3", "places": 0, "rounding": "half_even"}}, "-1"),
         ("2.5", {"divide": {"by": 1, "places": 0, "rounding": "half_even"}}, "2"),
         ("1.1", {"unit": {"from": "kg", "to": "g"}}, "1100.0"),
