@@ -21,7 +21,7 @@ from outbox.inbox.dead import DeadLetterPublisher
 from outbox.inbox.lanes import Ownership
 from outbox.inbox.prune import Pruner
 from outbox.model.adapter import Adapter
-from outbox.model.errors import ExitCode
+from outbox.model.errors import ExitCode, Misconfigured
 from outbox.model.lifecycle import Lifecycle, Report
 from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.payload_store import PayloadStore
@@ -111,7 +111,7 @@ class App:
             name,
             store,
             self._adapters[name],
-            Mapping.compile(rules_of(flow.mapping)),
+            _mapping(name, flow),
             ownership,
             ApplierSettings(
                 lanes=LANES_PER_FLOW,
@@ -193,3 +193,14 @@ def _payload_routes(settings: Settings) -> list[RouteDef]:
         return []
     store = PayloadStore(postgres_server(settings, name="outbox-payloads"))
     return PayloadEndpoint(store, settings.http.payload_token.get_secret_value()).routes()
+
+
+def _mapping(name: str, flow: Flow) -> Mapping:
+    mapping = Mapping.compile(rules_of(flow.mapping))
+    if mapping.has_references():
+        # Each of its events would become a dead letter.
+        raise Misconfigured(
+            f"flows.{name}.mapping has an xref, and this version does not look up ids of other systems",
+            "use a table, or take the rule out",
+        )
+    return mapping

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,13 +25,13 @@ class Draft:
 
     data: dict[str, object] = field(default_factory=dict)
     file: str | None = None
-    positions: Mapping[KeyPath, Position] = field(default_factory=dict)
+    positions: dict[KeyPath, Position] = field(default_factory=dict)
     variables: dict[KeyPath, Variable] = field(default_factory=dict)
     substituted: set[KeyPath] = field(default_factory=set)
     showable: set[KeyPath] = field(default_factory=set)
     broken: set[KeyPath] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
-    fractions: Mapping[KeyPath, str] = field(default_factory=dict)
+    fractions: dict[KeyPath, str] = field(default_factory=dict)
     files: dict[KeyPath, Path] = field(default_factory=dict)
     read: set[Path] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)

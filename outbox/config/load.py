@@ -86,8 +86,9 @@ def _read_file(draft: Draft, path: Path | None, environment: Environment) -> Pro
         return Problem(place, str(error))
     except UnreadableError as error:
         return Problem(Place("", file=name, position=error.position), error.problem)
-    draft.file, draft.data, draft.positions = name, document.data, document.positions
-    draft.fractions = document.fractions
+    draft.file, draft.data = name, document.data
+    draft.positions.update(document.positions)
+    draft.fractions.update(document.fractions)
     for finding in document.findings:
         draft.find(finding)
     return None

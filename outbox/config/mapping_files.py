@@ -65,8 +65,8 @@ def _entries_of(draft: Draft, path: KeyPath, file: Path) -> list[object]:
         draft.find(Finding(path, f"the file {name} is no list of rules: {error.problem}", position=error.position))
         return []
     draft.files[path] = file
-    draft.positions = {**draft.positions, **_below(path, document.positions)}
-    draft.fractions = {**draft.fractions, **_below(path, document.fractions)}
+    draft.positions.update(_below(path, document.positions))
+    draft.fractions.update(_below(path, document.fractions))
     for finding in document.findings:
         draft.find(
             Finding(

@@ -7,7 +7,7 @@ from collections.abc import Mapping as Known
 from dataclasses import dataclass
 
 from outbox.flow.document import parse_document
-from outbox.flow.mapping_fields import Node
+from outbox.flow.mapping_fields import Alternatives, Node
 from outbox.flow.mapping_plan import planned
 from outbox.flow.mapping_rules import FieldRule, problems_of
 from outbox.flow.mapping_run import Run, Scope, Trace
@@ -37,6 +37,10 @@ class Mapping:
         if problems:
             raise Misconfigured("mapping: " + "; ".join(problems), "correct these fields of the flow's mapping")
         return cls(planned(rules))
+
+    def has_references(self) -> bool:
+        """Say whether ids of other systems have to be looked up for it."""
+        return any(_has_references(node) for node in self._nodes)
 
     def apply(self, payload: bytes, resolved: Known[Reference, str] = _NOTHING) -> dict[str, object]:
         """Return the target's document for a payload.
@@ -79,3 +83,9 @@ class Mapping:
         for node in self._nodes:
             node.put(scope, mapped)
         return mapped
+
+
+def _has_references(node: Node) -> bool:
+    if isinstance(node, Alternatives):
+        return any(_has_references(one) for one in node.fields)
+    return any(step.xref is not None for step in node.steps) or any(_has_references(one) for one in node.fields)

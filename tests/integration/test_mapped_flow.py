@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from outbox.app import App, Roles
+from outbox.model.errors import Misconfigured
 from sandbox.crm import CrmServer
 from tests.kit.broker import Broker
 from tests.kit.database import Database
@@ -35,6 +37,15 @@ async def integration(database: Database, broker: Broker, tmp_path: Path) -> Asy
     (tmp_path / "accounts.csv").write_text("country,account\nCH,K-41\n", encoding="utf-8")
     async with CrmServer(ledger_path=tmp_path / "ledger.jsonl") as crm:
         yield Integration(database, broker, crm, tmp_path)
+
+
+async def test_a_flow_whose_every_event_would_become_a_dead_letter_is_not_begun(integration: Integration) -> None:
+    xref = {"xref": {"entity": "customer", "system": "crm"}}
+    inner = {"source_field": "sku", "target_field": "item", "transform": xref}
+    rules = [*RULES, {"source_field": "lines", "target_field": "items", "fields": [inner]}]
+
+    with pytest.raises(Misconfigured, match="mapping has an xref"):
+        App(integration.settings(mapping=rules), Roles(is_consumer=True))
 
 
 async def test_the_target_gets_what_the_rules_make_and_what_they_cannot_make_is_a_dead_letter(
