@@ -11,7 +11,7 @@ from outbox.config.ownership import Alert, Owner, Tolerance
 from outbox.config.reconcile import Reconcile
 from outbox.config.rules import broken_rule, check_duration_order, matching
 from outbox.config.strict import Strict
-from outbox.config.transforms import also_written
+from outbox.config.transforms import XrefName, also_written
 from outbox.model.alerts import Promise
 from outbox.model.backoff import Backoff, Schedule
 from outbox.model.circuit import CircuitPolicy
@@ -116,17 +116,11 @@ class Circuit(Strict):
         return self
 
 
-_XrefName = Annotated[
-    str,
-    matching(r"[a-z][a-z0-9_-]{0,62}", "must be small letters, digits, _ and -, a letter first, for example customer"),
-]
-
-
 class Links(Strict):
     """What the keys of a flow's events name, so that its receipts fill the cross-reference."""
 
-    entity: Annotated[_XrefName, Field(description="What a key is, for example customer.")]
-    system: Annotated[_XrefName, Field(description="Whose ids the target gives, for example crm.")]
+    entity: Annotated[XrefName, Field(description="What a key is, for example customer.")]
+    system: Annotated[XrefName, Field(description="Whose ids the target gives, for example crm.")]
 
 
 class AdapterChoice(Strict):

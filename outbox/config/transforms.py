@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
-from outbox.config.rules import broken_rule
+from outbox.config.rules import broken_rule, matching
 from outbox.config.strict import Strict
 from outbox.model.exact_numbers import number_of
 from outbox.model.measures import UNITS, factor_between, is_finite_decimal, kind_of_unit
@@ -84,6 +84,11 @@ Places = Annotated[int, Field(ge=0, le=50)]
 Rounding = Literal["half_even", "half_up", "half_down", "up", "down", "ceiling", "floor"]
 Count = Annotated[int, Field(ge=1, le=_MAX_CHARACTERS)]
 Text = Annotated[str, Field(min_length=1, max_length=_MAX_CHARACTERS)]
+# Also of a flow's links: the names of the cross-reference.
+XrefName = Annotated[
+    str,
+    matching(r"[a-z][a-z0-9_-]{0,62}", "must be small letters, digits, _ and -, a letter first, for example customer"),
+]
 UnitName = Literal[UNITS]  # type: ignore[valid-type]  # the names of one table
 _PLACES_WORDS = "Digits behind the decimal point."
 _ROUNDING_WORDS = "How to round; without it a digit that would be lost is an error."
@@ -214,8 +219,8 @@ class Table(Strict):
 class Xref(Strict):
     """The id that another system gave to what this value names here."""
 
-    entity: Annotated[Text, Field(description="What is looked up, for example customer.")]
-    system: Annotated[Text, Field(description="Whose id is wanted, for example crm.")]
+    entity: Annotated[XrefName, Field(description="What is looked up, for example customer.")]
+    system: Annotated[XrefName, Field(description="Whose id is wanted, for example crm.")]
 
 
 def _check_rounding(places: int | None, rounding: str | None) -> None:
