@@ -153,7 +153,10 @@ def _table(name: str, traces: Sequence[Trace]) -> None:
     if not traces:
         output.print(f"{escape(name)} has no mapping: the payload goes out as it is")
         return
-    table = Table("target", "value", "origin", "source", "found", "transforms", title=f"Mapping of {escape(name)}")
+    table = Table(title=f"Mapping of {escape(name)}")
+    for heading in ("target", "value", "origin", "source", "found", "transforms"):
+        # A path that is cut off names nothing.
+        table.add_column(heading, overflow="fold")
     for trace in traces:
         table.add_row(
             escape(trace.target),

@@ -118,10 +118,10 @@ def _print(name: str, found: Difference, recent: RecentEvents, left_out: int, lo
 
 def _table(name: str, found: Difference, look: Look) -> Table:
     table = Table(title=f"What changes in the documents of {escape(name)}")
-    table.add_column("field")
+    table.add_column("field", overflow="fold")
     for heading in ("documents", "changed", "added", "removed"):
         table.add_column(heading, justify="right")
-    table.add_column("events")
+    table.add_column("events", overflow="fold")
     if look.shows_values:
         table.add_column("before → after")
     for one in found.fields.values():

@@ -52,6 +52,10 @@ async def test_a_sample_is_mapped_without_database_and_broker(ours: Verbs) -> No
     assert '"price": 0.10' in ended.out
 
 
+async def test_a_sample_can_come_from_standard_input(ours: Verbs) -> None:
+    assert (await ours("map", FLOW, "-", typed=SAMPLE)).json()["tranId"] == "SO-1"
+
+
 async def test_the_effective_settings_show_fractions_as_they_were_written(ours: Verbs) -> None:
     rules = "- {target_field: rate, default: 0.10}\n- {source_field: a, target_field: a, transform: {multiply: 1.10}}\n"
     (ours.folder / "rules.yaml").write_text(rules, encoding="utf-8")

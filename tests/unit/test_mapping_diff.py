@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
+from outbox.cli import map as map_verb
 from outbox.cli import map_diff
 from outbox.flow.mapping_diff import MAX_EXAMPLES, Change, Difference, difference
 from outbox.postgres.recent_events import RecentEvents
@@ -65,3 +66,13 @@ def test_values_are_shown_only_when_they_are_asked_for(shows: bool, monkeypatch:
 
     assert ("1234567 → 1234567.00" in said.getvalue()) is shows
     assert "e0" in said.getvalue()
+
+
+def test_no_path_is_cut_off_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.StringIO()
+    monkeypatch.setattr(map_verb, "output", Console(file=said, width=60))
+    mapping = compiled({"source_field": "lines[].articleNumber", "target_field": "items[].externalNumber"})
+
+    map_verb._table("f", mapping.explain(b'{"lines": [{"articleNumber": 1}]}')[1])
+
+    assert "…" not in said.getvalue()
