@@ -7,12 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, ValidationInfo, model_validator
 
-from outbox.config.flows import (
-    AdapterChoice,
-    EventType,
-    Flow,
-    Retry,
-)
+from outbox.config.flows import AdapterChoice, EventType, Flow, Retry
 from outbox.config.inbox import InboxSettings
 from outbox.config.mapping import MappingField
 from outbox.config.ownership import Owner
