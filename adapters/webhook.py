@@ -12,7 +12,6 @@ from adapters.http_target import HttpTarget, overlaid
 from adapters.json_text import MISSING, dig, encode
 from adapters.retry_after import retry_after_seconds
 from adapters.settings_parts import secret_values
-from adapters.standard_webhooks import ID, message_id, signature
 from adapters.webhook_settings import WebhookSettings
 from outbox.model.adapter import Capabilities, Delivery, Request
 from outbox.model.errors import MappingError
@@ -31,6 +30,7 @@ from outbox.model.outcome import (
     Unknown,
 )
 from outbox.model.recovery import IdempotencyKey, NoRecovery
+from outbox.model.standard_webhooks import ID, message_id, signature
 
 _LABEL = "webhook"
 

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from adapters import path_template
 from adapters.settings_parts import DottedPath, HeaderName, HeaderValue, names_twice
-from adapters.standard_webhooks import ID, SIGNATURE, TIMESTAMP, key_of
 from outbox.model.connection import broken_rule
+from outbox.model.standard_webhooks import ID, SIGNATURE, TIMESTAMP, key_of
 from outbox.model.units import Seconds
 
 # Of the secret in use and the one that it replaces.

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, ValidationIn
 
 from outbox.config.flows import AdapterChoice, EventType, Flow, Retry
 from outbox.config.inbox import InboxSettings
+from outbox.config.intake import IntakeSettings
 from outbox.config.mapping import MappingField
 from outbox.config.ownership import Owner
 from outbox.config.rabbitmq import DAY_SECONDS, MAX_MESSAGE_BYTES, MIB, RabbitmqSettings, TlsSettings, check_url
@@ -27,6 +28,7 @@ __all__ = [
     "Flow",
     "HttpSettings",
     "InboxSettings",
+    "IntakeSettings",
     "LogSettings",
     "MappingField",
     "Name",
@@ -234,6 +236,9 @@ class Settings(Strict):
         RetentionSettings()
     )
     inbox: Annotated[InboxSettings, Field(description="How deliveries are taken and applied.")] = InboxSettings()
+    intake: Annotated[IntakeSettings, Field(description="Webhooks and commands from outside.")] = IntakeSettings(
+        sources={}
+    )
     http: Annotated[HttpSettings, Field(description="Where health, metrics and the API are served.")] = HttpSettings()
     log: Annotated[LogSettings, Field(description="What is logged, and how it looks.")] = LogSettings()
     drain: Annotated[Seconds, Field(ge=0, le=3600, description="How long SIGTERM waits for work in flight.")] = 20.0

@@ -8,6 +8,7 @@ OutboxError
 │   └── SettingsOutdated the settings that this process was started with hold no longer: it ends
 ├── LeaseLost            somebody else leads or owns the lane: drop the result and start over
 ├── Unpublishable        this one event can never become a message: dead letter with the reason
+├── EventRefused         this one event can never become a row of the outbox: its sender is told
 ├── PublishNotConfirmed  the broker did not take a message: what was unconfirmed is sent again
 └── MappingError         this one delivery cannot be mapped: dead letter that names the field
     └── ReferenceMissing the id of a record in another system is not known (yet)
@@ -98,6 +99,18 @@ class Unpublishable(OutboxError):
 
     Args:
         reason: why, without any of the payload.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class EventRefused(OutboxError):
+    """An event that the outbox cannot hold, whatever is tried.
+
+    Args:
+        reason: why, without any of the event.
     """
 
     def __init__(self, reason: str) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from adapters.standard_webhooks import SIGNATURE, TIMESTAMP, key_of, message_id, signature
+from outbox.model.standard_webhooks import SIGNATURE, TIMESTAMP, key_of, message_id, signature
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PUBLISHED = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="

@@ -52,6 +52,11 @@ def signature(keys: Sequence[bytes], webhook_id: str, timestamp: int, body: byte
         timestamp: of this try, in seconds since 1970; receivers refuse what is older than some minutes.
         body: as it will leave.
     """
-    signed = b".".join((webhook_id.encode(), str(timestamp).encode(), body))
-    values = [base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode() for key in keys]
+    values = [base64.b64encode(digest(key, webhook_id, str(timestamp), body)).decode() for key in keys]
     return {TIMESTAMP: str(timestamp), SIGNATURE: " ".join(f"v1,{value}" for value in values)}
+
+
+def digest(key: bytes, webhook_id: str, timestamp: str, body: bytes) -> bytes:
+    """Return what a key makes of a try; id and time as they stand in the headers."""
+    signed = b".".join((webhook_id.encode(), timestamp.encode(), body))
+    return hmac.digest(key, signed, hashlib.sha256)

@@ -1,0 +1,1 @@
+"""The inbound way: webhooks of partners and commands of own clients become events, once each."""

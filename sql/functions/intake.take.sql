@@ -1,0 +1,95 @@
+create or replace function intake.take(
+    sources       text[],
+    names         text[],
+    body_hashes   bytea[],
+    types         text[],
+    versions      integer[],
+    keys          text[],
+    payloads      text[],
+    headers       text[],
+    signed_at     double precision[],
+    windows       double precision[],
+    keep_seconds  double precision[],
+    are_commands  boolean[]
+)
+returns table (state text, event_id uuid)
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+-- Plans are made while the tables may be empty; then, too, a name is found by its index.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+declare
+    at     constant double precision := extract(epoch from clock_timestamp());
+    states text[];
+    fresh  uuid[] := '{}';
+    won    uuid[];
+begin
+    -- A command that somebody else is just taking is not waited for: its sender is told so. The locks go with this
+    -- transaction, however it ends.
+    select array_agg(case when d.signed_at < at - d.window_seconds then 'stale'
+                          when d.signed_at > at + d.window_seconds then 'early'
+                          when d.is_command and not pg_try_advisory_xact_lock(
+                                   hashtextextended(d.source || '/' || d.name, 7236843)) then 'in_progress'
+                     end order by d.place)
+      into states
+      from unnest(take.sources, take.names, take.signed_at, take.windows, take.are_commands)
+           with ordinality d (source, name, signed_at, window_seconds, is_command, place);
+    loop
+        -- In one order for all, so that two transactions cannot wait for each other. Waits for another one that has
+        -- just written a name: it rolls back, and we win, or it commits.
+        with first as (
+            select distinct on (d.source, d.name) d.source, d.name, d.body_sha256, d.keep_seconds
+              from unnest(take.sources, take.names, take.body_hashes, take.keep_seconds, states)
+                   with ordinality d (source, name, body_sha256, keep_seconds, state, place)
+             where d.state is null
+             order by d.source, d.name, d.place
+        ), written as (
+            insert into intake.received as r (source, name, body_sha256, event_id, keep_until)
+            select f.source, f.name, f.body_sha256, gen_random_uuid(),
+                   clock_timestamp() + make_interval(secs => f.keep_seconds)
+              from first f
+             order by f.source, f.name
+            on conflict on constraint received_pkey do nothing
+            returning r.event_id
+        )
+        select coalesce(array_agg(w.event_id), '{}') into won from written w;
+        fresh := fresh || won;
+        exit when not exists (
+            select from unnest(take.sources, take.names, states) d (source, name, state)
+             where d.state is null
+               and not exists (select from intake.received r where r.source = d.source and r.name = d.name));
+        -- Forgotten in between.
+    end loop;
+    insert into outbox.event (type, version, key, payload, headers, event_id)
+    select f.type, f.version, f.key, f.payload::json, f.headers::json, f.event_id
+      from (select distinct on (r.event_id) d.type, d.version, d.key, d.payload, d.headers, r.event_id, d.place
+              from unnest(take.sources, take.names, take.types, take.versions, take.keys, take.payloads, take.headers,
+                          states)
+                   with ordinality d (source, name, type, version, key, payload, headers, state, place)
+              join intake.received r on r.source = d.source and r.name = d.name
+             where d.state is null and r.event_id = any (fresh)
+             order by r.event_id, d.place) f
+     order by f.place;
+    return query
+    select case when d.state is not null then d.state
+                when r.event_id = any (fresh)
+                     and row_number() over (partition by d.source, d.name, d.state order by d.place) = 1 then 'new'
+                when r.body_sha256 = d.body_sha256 then 'known'
+                else 'changed'
+           end,
+           case when d.state is null then r.event_id end
+      from unnest(take.sources, take.names, take.body_hashes, states)
+           with ordinality d (source, name, body_sha256, state, place)
+      left join intake.received r on r.source = d.source and r.name = d.name and d.state is null
+     order by d.place;
+end
+$$;
+comment on function intake.take is
+    'Takes events from outside, each once: a row in intake.received and one in outbox.event, in one transaction, in the order of the arrays. Returns a row for each, in their order: new; known (its name was taken before: that event''s id); changed (known, but with another content: nothing is added); in_progress (a command whose name another transaction is just taking); stale or early (what the sender has signed, in seconds since 1970, is not within the window around this server''s clock; null: no time was signed). A name that another transaction is just writing is waited for, unless it is a command''s. Raises check_violation and data errors for what outbox.event cannot hold: then nothing at all is taken. Touches intake.received and outbox.event.';
+revoke all on function intake.take from public;
+grant execute on function intake.take to outbox_intake;
