@@ -10,6 +10,7 @@ from aiohttp.web import RouteDef
 
 from outbox.admin.http import AdminServer
 from outbox.admin.payloads import PayloadEndpoint
+from outbox.app_intake import IntakePart, senders
 from outbox.app_relay import RelayPart
 from outbox.config.settings import Flow, Settings
 from outbox.flow.mapping import Mapping
@@ -48,13 +49,16 @@ class Roles:
 
     is_relay: bool = False
     is_consumer: bool = False
+    is_intake: bool = False
     is_draining: bool = False
 
     def name(self) -> str:
         """Return how logs and the broker's tools call this process."""
         if self.is_relay and self.is_consumer:
             return "outbox"
-        return "outbox-relay" if self.is_relay else "outbox-consume"
+        if self.is_relay:
+            return "outbox-relay"
+        return "outbox-consume" if self.is_consumer else "outbox-intake"
 
 
 class App:
@@ -64,8 +68,10 @@ class App:
         self._settings = settings
         self._roles = roles
         log = LifecycleLog(roles.name())
-        metrics = Metrics(
-            lanes=lanes(settings) if roles.is_relay else (), flows=settings.flows if roles.is_consumer else ()
+        self.metrics = metrics = Metrics(
+            lanes=lanes(settings) if roles.is_relay else (),
+            flows=settings.flows if roles.is_consumer else (),
+            senders=senders(settings.intake) if roles.is_intake else (),
         )
         self._listeners: list[Report] = [log, metrics]
         self._adapters: dict[str, Adapter] = adapters_of(settings) if roles.is_consumer else {}
@@ -82,6 +88,10 @@ class App:
             memory = PruneStore(postgres_server(settings, name="outbox-forget"))
             pruner = Pruner(memory, keep_seconds=settings.remembered_seconds(), report=self._report)
             services.append(Service("forget", pruner.run))
+        self.intake: IntakePart | None = None
+        if roles.is_intake:
+            self.intake = IntakePart(settings, check=_no_contract, report=self._report)
+            services += self.intake.services
         if not roles.is_draining:
             # Draining is one job, often run beside a relay that has the port.
             services.append(Service("http", self.admin.run))
@@ -193,6 +203,11 @@ def _payload_routes(settings: Settings) -> list[RouteDef]:
         return []
     store = PayloadStore(postgres_server(settings, name="outbox-payloads"))
     return PayloadEndpoint(store, settings.http.payload_token.get_secret_value()).routes()
+
+
+def _no_contract(_event_type: str, _version: int, _payload: bytes) -> str | None:
+    """Where the contracts' word about a payload belongs: what is wrong with it, or None."""
+    return None
 
 
 def _mapping(name: str, flow: Flow) -> Mapping:

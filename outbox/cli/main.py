@@ -30,6 +30,7 @@ VERBS: Mapping[str, str] = {
     "run": "processes",
     "relay": "processes",
     "consume": "processes",
+    "intake": "intake",
     "status": "inspect",
     "config": "inspect",
     "check": "check",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, NoReturn
 
 import typer
 
 from outbox.app import App, Roles
 from outbox.cli.common import ConfigOption, run, settings_of, usage_problem
+from outbox.config.settings import Settings
 from outbox.model.errors import ExitCode
 from outbox.supervisor import ServicesFailed
 
 _RUN = """\
-Run relay and consumers in one process.
+Run relay and consumers in one process, and the intake, if the settings name sources or clients for it.
 
 Example: outbox run --config outbox.yaml
 """
@@ -36,7 +38,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _run(config: ConfigOption = None) -> None:
-    _start(config, Roles(is_relay=True, is_consumer=True))
+    _start(config, Roles(is_relay=True, is_consumer=True, is_intake=True))
 
 
 def _relay(
@@ -52,8 +54,16 @@ def _consume(config: ConfigOption = None) -> None:
 
 def _start(config: ConfigOption, roles: Roles) -> None:
     settings = settings_of(config)
+    # Only "outbox run" asks for it here, which runs what there is.
+    roles = replace(roles, is_intake=roles.is_intake and settings.intake.is_active)
     if roles.is_consumer and not roles.is_relay and not settings.flows:
         usage_problem("there is nothing to consume: the settings name no flows; add one under flows:")
+
+    serve(settings, roles)
+
+
+def serve(settings: Settings, roles: Roles) -> NoReturn:
+    """Run a process to its end, and end with its exit code."""
 
     async def work() -> ExitCode:
         return await App(settings, roles).run()

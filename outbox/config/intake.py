@@ -188,6 +188,14 @@ class IntakeSettings(Strict):
         return bool(self.sources or self.commands.clients)
 
     @model_validator(mode="after")
+    def _check_memory(self) -> Self:
+        largest = max(self.commands.max_body, *(source.max_body for source in self.sources.values()), 0)
+        # As it came, and unpacked.
+        if self.max_in_memory < 2 * largest:
+            raise broken_rule("must be at least twice the largest max_body", field="max_in_memory")
+        return self
+
+    @model_validator(mode="after")
     def _check_public_url(self) -> Self:
         for name, source in self.sources.items():
             if source.signs_url and self.public_url is None:

@@ -9,6 +9,7 @@ from outbox.model.consumer_events import ConsumerEvents
 from outbox.model.dead_copies import DeadEvents
 from outbox.model.flow_events import FlowEvents
 from outbox.model.guard_events import GuardEvents
+from outbox.model.intake_events import IntakeEvents
 from outbox.model.lane_events import LaneEvents
 from outbox.model.reconcile_events import ReconcileEvents
 
@@ -261,7 +262,7 @@ class PartitionsSeen:
 _Services = ServiceStarted | ServiceWaiting | ServiceFailed | Draining | DrainOverrun
 _Publishing = PublishingBlocked | PublishingUnblocked | PublishingRefused
 # Defined beside what they are about.
-_Elsewhere = GuardEvents | ConsumerEvents | FlowEvents | LaneEvents | DeadEvents | ReconcileEvents
+_Elsewhere = GuardEvents | ConsumerEvents | FlowEvents | LaneEvents | DeadEvents | ReconcileEvents | IntakeEvents
 Lifecycle = (
     _Services
     | _Publishing

@@ -18,6 +18,7 @@ from outbox.model.lanes import KEEPER, Lane
 from outbox.model.lifecycle import Lifecycle
 from outbox.model.outcome import OUTCOME_NAMES
 from outbox.telemetry.flow_metrics import FlowMetrics
+from outbox.telemetry.intake_metrics import IntakeMetrics
 from outbox.telemetry.relay_metrics import RelayMetrics
 from outbox.telemetry.totals import TotalsMetrics
 
@@ -30,11 +31,12 @@ class Metrics:
     Args:
         lanes: what this process may lead; none when it runs no relay.
         flows: the flows this process consumes; every label exists from the start, at zero.
+        senders: the sources and clients that this process listens to.
     """
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, *, lanes: Sequence[Lane], flows: Iterable[str]) -> None:
+    def __init__(self, *, lanes: Sequence[Lane], flows: Iterable[str], senders: Sequence[str] = ()) -> None:
         registry = self._registry = CollectorRegistry()
         self._relay_lanes = lanes
         self._leading: set[str] = set()
@@ -134,6 +136,7 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self._relay = RelayMetrics(registry, lanes) if lanes else None
+        self._intake = IntakeMetrics(registry, senders) if senders else None
         self._flows = FlowMetrics(registry, flows := tuple(flows))
         self._totals = TotalsMetrics(registry, flows)
         for stream, unpublished in self._unpublished.items():
@@ -174,6 +177,8 @@ class Metrics:
             self._relay(event)
         self._flows(event)
         self._totals(event)
+        if self._intake is not None:
+            self._intake(event)
         match event:
             case happened.LeadTaken():
                 self._leader.labels(event.stream).set(1)
