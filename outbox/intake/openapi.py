@@ -12,8 +12,7 @@ _WEBHOOK = frozenset(Problem) - {
     *(Problem.IDEMPOTENCY_KEY_MALFORMED, Problem.IDEMPOTENCY_KEY_REUSED, Problem.IDEMPOTENCY_KEY_IN_PROGRESS),
 }
 _COMMAND = frozenset(Problem) - {Problem.UNKNOWN_SOURCE, Problem.TIMESTAMP_STALE}
-# The words of the library that reads HTTP stand in for ours where it gives up by itself.
-_UNLISTED = frozenset({Problem.BUG, Problem.REQUEST_MALFORMED})
+_UNLISTED = frozenset({Problem.BUG})
 _UUID = {"type": "string", "format": "uuid"}
 _ANY_JSON: Mapping[str, object] = {"application/json": {"schema": {}}}
 _MEANING: object = {"description": "What it means", "content": {"application/json": {"schema": {"type": "object"}}}}

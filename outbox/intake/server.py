@@ -21,7 +21,7 @@ from outbox.intake.desk import Answer, Desk, Visit
 from outbox.intake.problems import KINDS, PROBLEMS_PATH, Problem, RefusedRequest
 from outbox.intake.received import Headers
 from outbox.model.errors import Misconfigured
-from outbox.model.intake import RefusedNote
+from outbox.model.intake import NO_SOURCE, RefusedNote
 from outbox.model.intake_events import IntakeListening, RequestFailed, RequestRefused, RequestTaken
 from outbox.model.lifecycle import Report
 from outbox.model.network import network_reason
@@ -80,6 +80,7 @@ class IntakeServer:
         settings = self._settings
         server = BoundedServer(
             self._handle,
+            self._answer_error,
             max_connections=settings.max_connections,
             keepalive_timeout=_KEEP_ALIVE_SECONDS,
             lingering_time=_LINGER_SECONDS,
@@ -172,20 +173,31 @@ class IntakeServer:
                     names,
                 )
             )
-        headers = dict(refused.headers)
-        is_last = headers.pop("Connection", None) is not None
-        answer = web.Response(
-            status=status,
-            body=orjson.dumps(refused.document()),
-            content_type="application/problem+json",
-            headers=headers,
-        )
-        if is_last:
-            answer.force_close()
-        return answer
+        return _problem(refused)
+
+    def _answer_error(self, status: int) -> web.Response:
+        if status >= _SERVER_ERROR:
+            # Told where it was met.
+            return _problem(RefusedRequest(Problem.BUG))
+        self._report(RequestRefused(NO_SOURCE, Problem.REQUEST_MALFORMED, KINDS[Problem.REQUEST_MALFORMED].status))
+        return _problem(RefusedRequest(Problem.REQUEST_MALFORMED))
 
     def _url(self, request: web.BaseRequest) -> str:
         return (self._settings.public_url or "").rstrip("/") + request.raw_path
+
+
+def _problem(refused: RefusedRequest) -> web.Response:
+    headers = dict(refused.headers)
+    is_last = headers.pop("Connection", None) is not None
+    answer = web.Response(
+        status=KINDS[refused.problem].status,
+        body=orjson.dumps(refused.document()),
+        content_type="application/problem+json",
+        headers=headers,
+    )
+    if is_last:
+        answer.force_close()
+    return answer
 
 
 def _headers(request: web.BaseRequest) -> Headers:
