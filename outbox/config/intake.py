@@ -158,8 +158,7 @@ class IntakeSettings(Strict):
     )
     port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 takes any free one.")] = 8090
     public_url: Annotated[
-        str | None,
-        matching(r"https?://[^\s?#]+", "must be an address such as https://hooks.example.com"),
+        Annotated[str, matching(r"https?://[^\s?#]+", "must be an address such as https://hooks.example.com")] | None,
         Field(description="What senders call, up to /intake; some of them sign it."),
     ] = None
     sources: Annotated[dict[_Name, IntakeSource], Field(default_factory=dict, description="Senders, by name.")]

@@ -109,7 +109,7 @@ class Partner:
         signed = standard_headers(body, at=at, name=name or f"msg_{uuid.uuid4()}")
         return await self.post("/intake/partner", body, signed | more)
 
-    async def crm(self, events: list[Any]) -> Reply:
+    async def crm(self, events: object) -> Reply:
         body = json.dumps(events).encode()
         url = f"{PUBLIC_URL}/intake/crm"
         return await self.post("/intake/crm", body, hubspot_headers(body, at=str(int(time.time() * 1000)), url=url))

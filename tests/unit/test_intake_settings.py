@@ -68,4 +68,5 @@ def test_every_scheme_can_be_set_with_several_secrets_from_files(tmp_path: Path)
 
 def test_without_sources_and_clients_there_is_no_intake(tmp_path: Path) -> None:
     assert not settings_of("{}", tmp_path).intake.is_active
+    assert not settings_of("intake: {public_url: null}", tmp_path).intake.is_active
     assert settings_of(source(), tmp_path).intake.is_active
