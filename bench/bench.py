@@ -7,7 +7,7 @@ from typing import NamedTuple
 from bench.contenders import Contenders
 from bench.plan import Contender, Plan
 from bench.progress import Progress
-from bench.records import Crash, Depth, Drain, Erp, Flow, Idle, Latency, Mapped
+from bench.records import Crash, Depth, Drain, Erp, Flow, Idle, Intake, Latency, Mapped
 from bench.stand import Database, Stand
 from bench.waiting import becomes_true
 from sandbox.demo_programs import Program, ProgramFailedError
@@ -34,6 +34,7 @@ class Findings:
     crashes: list[Crash] = field(default_factory=list)
     flows: list[Flow] = field(default_factory=list)
     mappings: list[Mapped] = field(default_factory=list)
+    intakes: list[Intake] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def expect(self, what: str, *, committed: int, arrived: int) -> None:

@@ -121,6 +121,7 @@ def how(plan: Plan, *, is_tuned: bool) -> tuple[str, ...]:
         f"SKIP LOCKED + aio-pika: {rival}.",
         f"Latencies: the first {WARM_UP_SECONDS:g} s of a load, in which an idle publisher wakes up, are not counted.",
         f"Effects: {effects}.",
+        "Intake: one process; signed webhooks at fixed moments over 64 connections, each with an id of its own.",
         "Rates are seen from the queue's count, CPU and memory from /proc; the contenders are not asked.",
         "Contenders take turns in every round; a ratio is formed in each round, and the median of the ratios is shown.",
         "Everything shares the same cores: the servers, the contender, and the load.",

@@ -5,7 +5,7 @@ A ratio is formed within a round, between measurements that were taken side by s
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from bench.plan import BAR_RATE, Applier, Condition, Contender, MappingWay, Plan, Section
+from bench.plan import BAR_RATE, INTAKE_RATE, Applier, Condition, Contender, MappingWay, Plan, Section
 from bench.records import (
     Bar,
     Crash,
@@ -16,6 +16,7 @@ from bench.records import (
     Figure,
     Flow,
     Idle,
+    Intake,
     Latency,
     Mapped,
     Quantiles,
@@ -41,6 +42,7 @@ UNDISTURBED = Bar(kind="at least", limit=0.9)
 FLAT = Bar(kind="at most", limit=1.25)
 BATCHED = Bar(kind="at least", limit=3)
 IDLE_CPU = Bar(kind="at most", limit=1)
+NO_ERROR = Bar(kind="at most", limit=0)
 IDLE_STATEMENTS = Bar(kind="at most", limit=25)
 
 
@@ -57,6 +59,7 @@ def figures(report: Report) -> tuple[Figure, ...]:
         *_flows(report.flows, report.plan),
         *_crashes(report.crashes, report.plan),
         *(_mappings(report.mappings) if Section.MAPPING in report.plan.sections else ()),
+        *(_intakes(report.intakes) if Section.INTAKE in report.plan.sections else ()),
     )
 
 
@@ -242,6 +245,18 @@ def _mappings(mappings: Sequence[Mapped]) -> Iterator[Figure]:
     yield _figure(f"{name}: rules / by hand", "x", _ratios(costs[MappingWay.RULES], costs[MappingWay.HAND]))
     for way in MappingWay:
         yield _figure(f"{name}: {way}", "µs", costs[way].values())
+
+
+def _intakes(intakes: Sequence[Intake]) -> Iterator[Figure]:
+    for rate in sorted({one.wanted_per_second for one in intakes} or {INTAKE_RATE}):
+        found = [one for one in intakes if one.wanted_per_second == rate]
+        name = f"intake, {rate:,}/s"
+        yield _figure(f"{name}: not answered with 202", "requests", [float(one.others) for one in found], NO_ERROR)
+        yield _figure(f"{name}: taken", "requests/s", [one.per_second for one in found])
+        yield _figure(f"{name}: committed and answered: p50", "ms", [one.answered.p50 for one in found])
+        yield _figure(f"{name}: committed and answered: p99", "ms", [one.answered.p99 for one in found])
+        yield _figure(f"{name}: CPU per request", "µs", [one.cpu_microseconds_per_request for one in found])
+        yield _figure(f"{name}: peak resident memory", "MB", [one.peak_resident_mb for one in found])
 
 
 def _by_round(

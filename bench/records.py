@@ -151,6 +151,25 @@ class Crash(Record):
     repeated: int
 
 
+class Intake(Record):
+    """Signed webhooks sent at a fixed rate; ``taken`` were answered with 202, ``events`` are in the outbox.
+
+    A time begins at the moment that was fixed for its request, and ends with the answer, which follows the commit.
+    ``late_p99_ms``: how late the sender itself was, for the load to be judged.
+    """
+
+    round: int
+    wanted_per_second: int
+    taken: int
+    others: int
+    events: int
+    per_second: float
+    late_p99_ms: float
+    answered: Quantiles
+    cpu_microseconds_per_request: float
+    peak_resident_mb: float
+
+
 class Bar(Record):
     """What a figure must reach."""
 
@@ -217,5 +236,6 @@ class Report(Record):
     flows: tuple[Flow, ...] = ()
     crashes: tuple[Crash, ...] = ()
     mappings: tuple[Mapped, ...] = ()
+    intakes: tuple[Intake, ...] = ()
     wrong: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()

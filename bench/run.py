@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from bench import crash, depth, drain, erp, flow, idle, latency, machine, mapping
+from bench import crash, depth, drain, erp, flow, idle, intake, latency, machine, mapping
 from bench.bench import Bench, Findings, Work
 from bench.contenders import Contenders, absent, how
 from bench.erp_load import CLIENTS, tool
@@ -27,6 +27,7 @@ _RUN: dict[Section, Callable[[Bench], Awaitable[None]]] = {
     Section.FLOW: flow.run,
     Section.DEPTH: depth.run,
     Section.MAPPING: mapping.run,
+    Section.INTAKE: intake.run,
 }
 
 
@@ -78,6 +79,7 @@ def _works(plan: Plan, reasons: dict[Contender, str]) -> list[Work]:
         Section.FLOW: [one.work() for one in flow.planned(plan)],
         Section.DEPTH: deep,
         Section.MAPPING: [one.work() for one in mapping.planned(plan)],
+        Section.INTAKE: [one.work() for one in intake.planned(plan)],
     }
     return [work for section in plan.sections for work in works[section]]
 
@@ -106,6 +108,7 @@ def _report(bench: Bench, facts: Machine, begun_at: datetime, seconds: float) ->
         crashes=tuple(found.crashes),
         flows=tuple(found.flows),
         mappings=tuple(found.mappings),
+        intakes=tuple(found.intakes),
         wrong=tuple(found.wrong),
     )
     return report.model_copy(update={"figures": figures(report)})

@@ -53,6 +53,9 @@ class BodyReader:
         if declared is not None and declared > self._max_bytes:
             raise self._too_large()
         try:
+            if request.content.is_eof():
+                # All of it came with the headers: there is nothing to wait for.
+                return self._unpackable(request, await self._read(request))
             async with asyncio.timeout(self._within_seconds):
                 if request.headers.get("Expect", "").lower() == "100-continue":
                     await request.writer.write(_CONTINUE)
@@ -65,6 +68,9 @@ class BodyReader:
             ) from None
         except (web.RequestPayloadError, ConnectionError):
             raise RefusedRequest(Problem.BODY_INCOMPLETE, headers={"Connection": "close"}) from None
+        return self._unpackable(request, body)
+
+    def _unpackable(self, request: web.BaseRequest, body: bytes) -> bytes:
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             # What may come out of it.
             self._memory.take(self._max_bytes)

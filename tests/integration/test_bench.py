@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import crash, depth, drain, erp, flow, idle, latency, mapping
+from bench import crash, depth, drain, erp, flow, idle, intake, latency, mapping
 from bench.figures import figures
 from bench.plan import Applier, Contender
 from bench.records import Report
@@ -55,6 +55,9 @@ async def test_whatever_is_planned_is_in_the_report_and_nothing_is_lost(
     assert [one.waiting for one in report.depths] == [work.waiting for work in depth.planned(plan)]
     assert [(one.round, one.way) for one in report.mappings] == [
         (work.round, work.way) for work in mapping.planned(plan)
+    ]
+    assert [(one.round, one.wanted_per_second, one.others) for one in report.intakes] == [
+        (work.round, work.rate, 0) for work in intake.planned(plan)
     ]
     assert report.wrong == ()
     assert figures(report) == report.figures
