@@ -72,10 +72,13 @@ class Refusals:
             Unavailable: the database is away; nothing that is remembered is forgotten.
             AccessRefused, Misconfigured: the user may not note, or the schema is older than this program.
         """
+        async with self._store.session():
+            # What cannot work is told at the start, and not when somebody outside makes the first mistake.
+            pulse.establish()
         while self._notes or not self._is_closed:
             pulse.beat()
             if self._notes:
-                await self._write(pulse)
+                await self._write()
             if self._is_closed:
                 continue
             if not stop.is_set():
@@ -84,9 +87,8 @@ class Refusals:
             if not self._notes and not self._is_closed:
                 await stop.pause(_IDLE_SECONDS, wake=self._wake)
 
-    async def _write(self, pulse: Pulse) -> None:
+    async def _write(self) -> None:
         async with self._store.session() as session:
-            pulse.establish()
             notes, uncounted = dict(self._notes), self._uncounted
             await session.note_refused(list(notes.values()))
         # What came meanwhile was counted in the same rows, or stands behind them.

@@ -34,7 +34,7 @@ _POLL_SECONDS = 30.0
 _KEEP_ALIVE_SECONDS = 75.0
 # What a client still sends that was refused; then it is cut off.
 _LINGER_SECONDS = 2.0
-_SERVER_ERROR = 500
+_UNAUTHORIZED, _SERVER_ERROR = 401, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +189,8 @@ class IntakeServer:
 def _problem(refused: RefusedRequest) -> web.Response:
     headers = dict(refused.headers)
     is_last = headers.pop("Connection", None) is not None
+    if KINDS[refused.problem].status == _UNAUTHORIZED:
+        headers.setdefault("WWW-Authenticate", 'Signature realm="outbox"')
     answer = web.Response(
         status=KINDS[refused.problem].status,
         body=orjson.dumps(refused.document()),

@@ -67,6 +67,7 @@ async def test_a_clock_that_is_wrong_on_either_side_is_told_by_the_clock_of_the_
     for seconds, problem in ((-360, "timestamp-stale"), (360, "timestamp-early"), (-1e9, "timestamp-stale")):
         reply = await partner.partner(order(), seconds=seconds)
         assert (reply.status, reply.problem) == (401, problem)
+        assert reply.headers["WWW-Authenticate"] == 'Signature realm="outbox"'
         assert "300 s from the database's clock" in reply.document["detail"]
 
 
