@@ -72,6 +72,7 @@ class IntakePart:
                 intake.body_within,
                 intake.max_connections,
                 intake.max_in_memory,
+                intake.remote_header,
             ),
             desk,
             openapi(commands, intake.public_url),

@@ -6,9 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from outbox.config.intake_parts import HmacSettings, OneType, OriginSettings, TypeSettings
+from outbox.config.intake_parts import HeaderName, HmacSettings, OneType, OriginSettings, TypeSettings
 from outbox.config.rabbitmq import DAY_SECONDS
-from outbox.config.rules import broken_rule, matching
+from outbox.config.rules import broken_rule, check_duration_order, matching
 from outbox.config.strict import Strict
 from outbox.model.standard_webhooks import key_of
 from outbox.model.units import Bytes, PerSecond, Seconds
@@ -94,6 +94,9 @@ class IntakeSource(Strict):
                     raise broken_rule(f"each {error}", field="secrets") from None
         if "replay_window" in self.model_fields_set and not self.signs_time:
             raise broken_rule("has no meaning here: this scheme signs no time", field="replay_window")
+        if self.signs_time:
+            # The window lies on both sides of now: whoever kept a request could send it when it is known no more.
+            check_duration_order(self, larger="remember", smaller="replay_window", factor=2)
         return self
 
     @property
@@ -160,6 +163,10 @@ class IntakeSettings(Strict):
     public_url: Annotated[
         Annotated[str, matching(r"https?://[^\s?#]+", "must be an address such as https://hooks.example.com")] | None,
         Field(description="What senders call, up to /intake; some of them sign it."),
+    ] = None
+    remote_header: Annotated[
+        HeaderName | None,
+        Field(description="Where a proxy in front adds the sender's address, at the end; for refused requests."),
     ] = None
     sources: Annotated[dict[_Name, IntakeSource], Field(default_factory=dict, description="Senders, by name.")]
     commands: Annotated[CommandsSettings, Field(description="Commands of own clients.")] = CommandsSettings(

@@ -39,7 +39,10 @@ _UNAUTHORIZED, _SERVER_ERROR = 401, 500
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where to listen, and the bounds. ``public_url``: what senders call, up to /intake."""
+    """Where to listen, and the bounds.
+
+    ``public_url``: what senders call, up to /intake. ``remote_header``: where a proxy adds the sender's address.
+    """
 
     host: str
     port: int
@@ -47,6 +50,7 @@ class ServerSettings:
     body_within_seconds: float
     max_connections: int
     max_in_memory_bytes: int
+    remote_header: str | None = None
 
 
 class IntakeServer:
@@ -168,7 +172,7 @@ class IntakeServer:
                     status,
                     1,
                     min(size_bytes, 2**31 - 1),
-                    request.remote or "",
+                    self._remote(request),
                     refused.detail,
                     names,
                 )
@@ -181,6 +185,11 @@ class IntakeServer:
             return _problem(RefusedRequest(Problem.BUG))
         self._report(RequestRefused(NO_SOURCE, Problem.REQUEST_MALFORMED, KINDS[Problem.REQUEST_MALFORMED].status))
         return _problem(RefusedRequest(Problem.REQUEST_MALFORMED))
+
+    def _remote(self, request: web.BaseRequest) -> str:
+        values = request.headers.getall(self._settings.remote_header or "", ())
+        # What stands before is the sender's own word.
+        return values[-1].rpartition(",")[2].strip() if values else request.remote or ""
 
     def _url(self, request: web.BaseRequest) -> str:
         return (self._settings.public_url or "").rstrip("/") + request.raw_path

@@ -105,6 +105,34 @@ async def test_a_group_answers_for_each_place_whatever_is_among_it(database: Dat
     assert await database.value("select count(*) from intake.received where name in ('late', 'early')") == 0
 
 
+async def test_two_groups_with_the_same_names_in_opposite_orders_never_wait_for_each_other(database: Database) -> None:
+    store = IntakeStore(database.server)
+    drafts = [draft(f"n-{place:02}") for place in range(40)]
+    async with store.session() as one, store.session() as other, database.connection() as stranger:
+        transaction = stranger.transaction()
+        await transaction.start()
+        # Both come to a stop with a part of the names: what each has then, the other one wants.
+        await stranger.execute(
+            "insert into intake.received (source, name, event_id, body_sha256, keep_until)"
+            " values ('shop', 'n-20', gen_random_uuid(), sha256(''), now() + interval '1 day')"
+        )
+        async with asyncio.TaskGroup() as group:
+            forth = group.create_task(one.take(drafts, 30))
+            await until(lambda: waiting_for_locks(database, 1), what="the first group waits")
+            back = group.create_task(other.take(drafts[::-1], 30))
+            await until(lambda: waiting_for_locks(database, 2), what="the second group waits")
+            await transaction.rollback()
+    assert [taken.event_id for taken in forth.result()] == [taken.event_id for taken in back.result()][::-1]
+    assert await database.value("select count(*) from outbox.event") == 40
+
+
+async def waiting_for_locks(database: Database, sessions: int) -> bool:
+    waiting = await database.value(
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    )
+    return waiting == sessions
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"type": "a b"}, {"key": "k\n"}, {"version": 0}, {"payload": "{"}, {"payload": '"\0"'}, {"headers": "[]"}],

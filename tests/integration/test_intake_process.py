@@ -46,6 +46,14 @@ async def test_a_client_that_sends_too_much_is_told_when_to_come_again(database:
     assert statuses == [202, 429]
 
 
+async def test_behind_a_proxy_the_address_that_the_proxy_has_added_is_shown(database: Database, tmp_path: Path) -> None:
+    async with partner_of(database, intake_settings(database, tmp_path, remote_header="X-Forwarded-For")) as at:
+        await at.post("/intake/partner", b"{}", {"X-Forwarded-For": "forged, 192.0.2.7"})
+        await at.post("/intake/nobody", b"{}")
+    rows = await database.rows("select source, remote from intake.refused order by source")
+    assert [(row["source"], row["remote"]) for row in rows] == [("", "127.0.0.1"), ("partner", "192.0.2.7")]
+
+
 async def test_a_webhook_is_published_by_the_process_that_has_taken_it(
     cli: Cli, database: Database, broker: Broker
 ) -> None:

@@ -33,6 +33,10 @@ def source(**changes: str) -> str:
         (source(hmac="{header: X, signed: '{bdy}'}"), "signed='{bdy}': must have {body}, and no other than"),
         (source(hmac="{header: X, signed: '{timestamp}{body}'}"), "{timestamp} and timestamp_header belong together"),
         (source(hmac="{header: X, timestamp_header: T}"), "{timestamp} and timestamp_header belong together"),
+        (
+            source(hmac="{header: X, signed: '{timestamp}{body}', timestamp_header: T}", remember="10m"),
+            "remember=10m: must be greater than 2 x replay_window (5m), for example 15m",
+        ),
         (source(hmac="{header: 'X Y'}"), "header='X Y': must be the name of a header"),
         (source(type="{}"), "type.constant: set constant, header, or path"),
         (source(type="{constant: a, path: b}"), "set constant, header, or path"),
