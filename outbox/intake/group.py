@@ -18,7 +18,8 @@ from outbox.model.errors import EventRefused, OutboxError, Unavailable
 from outbox.model.intake import Draft, Taken
 from outbox.supervisor import Pulse, Stop
 
-_MAX_EVENTS = 500
+# A command takes a lock of the server's table, which has room for some thousands from all sessions together.
+_MAX_EVENTS = 250
 _MAX_CHARACTERS = 8 * 1024 * 1024
 # More would wait longer than their senders do.
 _MAX_WAITING = 5000
@@ -71,16 +72,20 @@ class GroupCommit:
             raise RefusedRequest(Problem.UNAVAILABLE, headers=_RETRY)
         if len(self._waiting) >= _MAX_WAITING:
             raise RefusedRequest(Problem.BUSY, headers=_RETRY_SOON)
-        request = _Request(drafts, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        request = _Request(drafts, loop.create_future())
+        # A timer costs a tenth of a time-out, which ends in a cancellation.
+        timer = loop.call_later(self._within_seconds, _fail, request, Unavailable("the database", "it took too long"))
         self._waiting.append(request)
         self._wake.set()
         try:
-            async with asyncio.timeout(self._within_seconds):
-                return await request.taken
+            return await request.taken
         except EventRefused as refused:
             raise RefusedRequest(Problem.EVENT_REFUSED, refused.reason) from None
-        except (TimeoutError, Unavailable):
+        except Unavailable:
             raise RefusedRequest(Problem.UNAVAILABLE, headers=_RETRY) from None
+        finally:
+            timer.cancel()
 
     def close(self) -> None:
         """Tell that nothing more will come."""

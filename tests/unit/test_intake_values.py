@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import jmespath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +49,17 @@ def problem(call: object, *arguments: object) -> Problem:
 )  # fmt: skip
 def test_a_path_says_what_stands_there_as_it_is_written(path: str, told: str | None) -> None:
     assert text(path) == told
+
+
+NAMES = st.sampled_from(["a", "b", "id"])
+VALUES = st.recursive(
+    st.none() | st.integers() | st.text(max_size=2), lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner)
+)
+
+
+@given(st.lists(NAMES, min_size=1, max_size=4).map(".".join), VALUES)
+def test_a_plain_path_finds_what_the_library_of_jmespath_finds(path: str, value: object) -> None:
+    assert parse_json_path(path).find(value) == jmespath.search(path, value)
 
 
 def test_what_is_neither_text_nor_a_number_is_refused() -> None:
