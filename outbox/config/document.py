@@ -48,6 +48,29 @@ class Document:
     findings: tuple[Finding, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What stands in a file that is one value of the settings."""
+
+    value: object
+    positions: Mapping[KeyPath, Position]
+    findings: tuple[Finding, ...]
+
+
+def read_value(text: str, path: KeyPath) -> Part:
+    """Parse one YAML document, also JSON, that is the value at a path: anything but nothing.
+
+    Raises:
+        UnreadableError: if there is no value.
+    """
+    node = _compose(text)
+    if node is None:
+        raise UnreadableError("the file is empty", None)
+    conversion = _Conversion()
+    value = conversion.value(node, path)
+    return Part(value, {**conversion.positions, path: _position(node)}, tuple(conversion.findings))
+
+
 def read_document(text: str) -> Document:
     """Parse one YAML document whose top level is a mapping, or nothing.
 
@@ -119,10 +142,11 @@ class _Conversion:
         result: dict[str, object] = {}
         for name, (key, value) in self._entries(node, path).items():
             self.positions[(*path, name)] = _position(key)
-            result[name] = self._value(value, (*path, name))
+            result[name] = self.value(value, (*path, name))
         return result
 
-    def _value(self, node: Node, path: KeyPath) -> object:
+    def value(self, node: Node, path: KeyPath) -> object:
+        """Return what a node means."""
         with self._entered(node):
             self._check_tag(node, path)
             if isinstance(node, MappingNode):
@@ -133,7 +157,7 @@ class _Conversion:
 
     def _entry(self, node: Node, path: KeyPath) -> object:
         self.positions[path] = _position(node)
-        return self._value(node, path)
+        return self.value(node, path)
 
     def _scalar(self, node: Node, path: KeyPath) -> object:
         text = str(node.value)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from outbox.config.environment import DEFAULT_FILE, Variable
+from outbox.config.files import FilesRead
 from outbox.config.problems import Finding, KeyPath, Place, Position, Problem, path_text, shown_value
 
 # Masking shorter words would garble messages and hide nothing.
@@ -18,7 +19,8 @@ class Draft:
 
     ``substituted`` are values that hold something of the environment: they may be secrets whatever the field.
     ``showable`` are scalars of fields that are known and no secrets. ``broken`` are paths with a finding, on
-    which the models need not be heard. ``secrets`` are the values that must not appear in any text.
+    which the models need not be heard. ``secrets`` are the values that must not appear in any text. ``is_partial``: a
+    file could not be read, so what is missing may stand there. ``files`` reads them, and remembers which.
     """
 
     data: dict[str, object] = field(default_factory=dict)
@@ -30,6 +32,8 @@ class Draft:
     broken: set[KeyPath] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
+    is_partial: bool = False
+    files: FilesRead = field(default_factory=FilesRead)
 
     def find(self, finding: Finding) -> None:
         """Keep a finding; its value is not judged again."""
@@ -75,7 +79,7 @@ class Draft:
         if path in self.variables and finding.position is None:
             return Place(self.variables[path].name, value=shown_value(value))
         position = finding.position or self._nearest(path)
-        file = None if position is None else self.file
+        file = None if position is None else position.file or self.file
         return Place(path_text(path), file=file, position=position, value=shown_value(value))
 
     def _nearest(self, path: KeyPath) -> Position | None:

@@ -21,10 +21,11 @@ _MIN_LIKENESS = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a file; both count from 1."""
+    """A place in a file; line and column count from 1. ``file``: the included one, None for the main file."""
 
     line: int
     column: int
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,11 @@ class Place:
         position = "" if self.position is None else f":{self.position.line}:{self.position.column}"
         return f"{self.file}{position} {name}".rstrip()
 
-    def order(self) -> tuple[bool, int, int, str]:
-        """Return the sort key: the file from top to bottom, then what is not in it by name."""
+    def order(self) -> tuple[bool, bool, str, int, int, str]:
+        """Return the sort key: the main file from top to bottom, then the included ones, then what is in none."""
         position = self.position or Position(0, 0)
-        return (self.file is None, position.line, position.column, self.name)
+        is_included = position.file is not None
+        return (self.file is None, is_included, self.file or "", position.line, position.column, self.name)
 
 
 @dataclass(frozen=True, slots=True)
