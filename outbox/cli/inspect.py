@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from adapters.registry import ADAPTERS
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
+from outbox.config.schema import settings_schema
 from outbox.config.show import effective, effective_yaml
 from outbox.model.circuit import CircuitState
 from outbox.model.reconciliation import Verdict
@@ -24,14 +27,24 @@ Examples: outbox status · outbox status --json
 _CONFIG = """\
 Check the settings and show the effective ones, secrets masked.
 
-Examples: outbox config · outbox config --json
+Examples: outbox config · outbox config --json · outbox config schema > outbox.schema.json
+"""
+_SCHEMA = """\
+Print the form of the settings file as JSON Schema (2020-12), with the settings of every adapter.
+
+Editors complete and check a file that begins with "# yaml-language-server: $schema=outbox.schema.json".
+
+Example: outbox config schema > outbox.schema.json
 """
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
     app.command("status", help=_STATUS)(_status)
-    app.command("config", help=_CONFIG)(_config)
+    group = typer.Typer(help=_CONFIG)
+    group.callback(invoke_without_command=True)(_config)
+    group.command("schema", help=_SCHEMA)(_schema)
+    app.add_typer(group, name="config")
 
 
 def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -65,12 +78,19 @@ def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         output.print(escape(_totals(one)), soft_wrap=True)
 
 
-def _config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def _config(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    if context.invoked_subcommand is not None:
+        return
     settings = settings_of(config)
     if as_json:
         output.print_json(data=effective(settings))
     else:
         typer.echo(effective_yaml(settings), nl=False)
+
+
+def _schema() -> None:
+    schema = settings_schema({name: kind.settings for name, kind in ADAPTERS.items()})
+    typer.echo(json.dumps(schema, indent=2, ensure_ascii=False))
 
 
 def _stream_table(stream: StreamStatus, lanes: list[LaneStatus]) -> Table:
