@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from adapters.registry import ADAPTERS
-from outbox.config.load import load
 from outbox.config.settings import Settings
+from outbox.config.source import SettingsSource
 from outbox.model.errors import ExitCode, OutboxError, Unavailable
 from outbox.telemetry import logs
 from outbox.wiring import check_flows
@@ -38,13 +38,20 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON for programs inst
 AsOption = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who decides; else who is logged in here.")]
 
 
+def source_of(config: Path | None) -> SettingsSource:
+    """Return where the settings are."""
+    return SettingsSource(config, os.environ, {name: kind.settings for name, kind in ADAPTERS.items()}, check_flows)
+
+
 def settings_of(config: Path | None) -> Settings:
     """Load the settings, or end with every problem."""
+    return settings_from(source_of(config))
+
+
+def settings_from(source: SettingsSource) -> Settings:
+    """Load the settings from their source, or end with every problem."""
     try:
-        settings = load(
-            path=config, environ=os.environ, adapters={name: kind.settings for name, kind in ADAPTERS.items()}
-        )
-        check_flows(settings)
+        settings = source.read()
     except OutboxError as error:
         fail(error)
     logs.configure(style=settings.log.format, level=settings.log.level)

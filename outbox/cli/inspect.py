@@ -15,12 +15,14 @@ from outbox.config.schema import settings_schema
 from outbox.config.show import effective, effective_yaml
 from outbox.model.circuit import CircuitState
 from outbox.model.reconciliation import Verdict
+from outbox.postgres.processes import ProcessStatus, read_processes
 from outbox.postgres.reconcile import LastReconciliation, ReconcileStore
 from outbox.postgres.status import COUNT_UP_TO, FlowStatus, LaneStatus, StreamStatus, read_status
 from outbox.wiring import STREAM, postgres_server
 
 _STATUS = """\
-Show how far events are published, and where deliveries stand, per flow. Counts stop at 10000.
+Show how far events are published, where deliveries stand, per flow, and by which settings processes run. Counts stop at
+10000.
 
 Examples: outbox status · outbox status --json
 """
@@ -50,11 +52,13 @@ def add_to(app: typer.Typer) -> None:
 def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     server = postgres_server(settings_of(config), name="outbox-status")
 
-    async def work() -> tuple[tuple[StreamStatus, list[LaneStatus], list[FlowStatus]], list[LastReconciliation]]:
+    async def work() -> tuple[
+        tuple[StreamStatus, list[LaneStatus], list[FlowStatus]], list[LastReconciliation], list[ProcessStatus]
+    ]:
         async with ReconcileStore(server).session() as session:
-            return await read_status(server, STREAM), await session.last()
+            return await read_status(server, STREAM), await session.last(), await read_processes(server)
 
-    (stream, lanes, flows), totals = run(work)
+    (stream, lanes, flows), totals, processes = run(work)
     if as_json:
         output.print_json(
             data={
@@ -62,6 +66,7 @@ def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
                 "lanes": [asdict(lane) for lane in lanes],
                 "flows": [asdict(flow) for flow in flows],
                 "totals": [one.result for one in totals],
+                "processes": [asdict(process) for process in processes],
             }
         )
         return
@@ -76,6 +81,11 @@ def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             output.print(f"{flow.flow}, last trouble: {escape(flow.last_reason)}", soft_wrap=True)
     for one in totals:
         output.print(escape(_totals(one)), soft_wrap=True)
+    if processes:
+        output.print(_process_table(processes))
+    for refusal, names in _refusals(processes).items():
+        output.print(f"[red]newer settings are refused[/] by {', '.join(names)}:", soft_wrap=True)
+        output.print(escape(refusal), soft_wrap=True)
 
 
 def _config(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -122,6 +132,24 @@ def _flow_table(flows: list[FlowStatus]) -> Table:
             f"{flow.lanes_leased}/{flow.lanes}",
         )
     return table
+
+
+def _process_table(processes: list[ProcessStatus]) -> Table:
+    table = Table("process", "program", "settings", "in effect for", "newer ones", title="Processes")
+    for process in processes:
+        is_refused = process.refused_age_seconds is not None
+        newer = f"[red]refused {age(process.refused_age_seconds or 0.0)} ago[/]" if is_refused else "none"
+        table.add_row(process.name, process.program, process.settings_hash, age(process.settings_age_seconds), newer)
+    return table
+
+
+def _refusals(processes: list[ProcessStatus]) -> dict[str, list[str]]:
+    """Return who refuses for which reason: processes with the same files say the same."""
+    refusals: dict[str, list[str]] = {}
+    for process in processes:
+        if process.refusal is not None:
+            refusals.setdefault(process.refusal, []).append(process.name)
+    return refusals
 
 
 def _circuit(flow: FlowStatus) -> str | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
 
 from outbox.app import App, Roles
-from outbox.cli.common import ConfigOption, run, settings_of, usage_problem
+from outbox.cli.common import ConfigOption, run, settings_from, source_of, usage_problem
 from outbox.model.errors import ExitCode
 from outbox.supervisor import ServicesFailed
 
@@ -51,12 +52,16 @@ def _consume(config: ConfigOption = None) -> None:
 
 
 def _start(config: ConfigOption, roles: Roles) -> None:
-    settings = settings_of(config)
+    source = source_of(config)
+    if not roles.is_draining:
+        # Noted from the first moment on: the settings may change between being read and being in effect.
+        signal.signal(signal.SIGHUP, lambda *_: source.ask())
+    settings = settings_from(source)
     if roles.is_consumer and not roles.is_relay and not settings.flows:
         usage_problem("there is nothing to consume: the settings name no flows; add one under flows:")
 
     async def work() -> ExitCode:
-        return await App(settings, roles).run()
+        return await App(settings, roles, None if roles.is_draining else source).run()
 
     try:
         code = run(work)

@@ -16,6 +16,7 @@ from outbox.config.flows import (
 from outbox.config.inbox import InboxSettings
 from outbox.config.ownership import Owner
 from outbox.config.rabbitmq import DAY_SECONDS, MAX_MESSAGE_BYTES, MIB, RabbitmqSettings, TlsSettings, check_url
+from outbox.config.reloading import ReloadSettings
 from outbox.config.rules import broken_rule, check_duration_order, matching
 from outbox.config.strict import Strict
 from outbox.model.connection import Connection
@@ -238,6 +239,9 @@ class Settings(Strict):
     inbox: Annotated[InboxSettings, Field(description="How deliveries are taken and applied.")] = InboxSettings()
     http: Annotated[HttpSettings, Field(description="Where health, metrics and the API are served.")] = HttpSettings()
     log: Annotated[LogSettings, Field(description="What is logged, and how it looks.")] = LogSettings()
+    reload: Annotated[ReloadSettings, Field(description="When a running process reads its settings again.")] = (
+        ReloadSettings()
+    )
     drain: Annotated[Seconds, Field(ge=0, le=3600, description="How long SIGTERM waits for work in flight.")] = 20.0
     connections: Annotated[dict[Name, Connection], Field(default_factory=dict, description="Target systems, by name.")]
     flows: Annotated[dict[Name, Flow], Field(default_factory=dict, description="Integrations, by name.")]

@@ -11,6 +11,7 @@ from outbox.model.flow_events import FlowEvents
 from outbox.model.guard_events import GuardEvents
 from outbox.model.lane_events import LaneEvents
 from outbox.model.reconcile_events import ReconcileEvents
+from outbox.model.settings_events import SettingsEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +262,7 @@ class PartitionsSeen:
 _Services = ServiceStarted | ServiceWaiting | ServiceFailed | Draining | DrainOverrun
 _Publishing = PublishingBlocked | PublishingUnblocked | PublishingRefused
 # Defined beside what they are about.
-_Elsewhere = GuardEvents | ConsumerEvents | FlowEvents | LaneEvents | DeadEvents | ReconcileEvents
+_Elsewhere = GuardEvents | ConsumerEvents | FlowEvents | LaneEvents | DeadEvents | ReconcileEvents | SettingsEvents
 Lifecycle = (
     _Services
     | _Publishing
