@@ -9,10 +9,9 @@ from pydantic import BaseModel
 from outbox.config.problems import path_text
 from outbox.config.settings import Settings
 
-# What flows are made of; everything else is fixed when a process starts.
-_OF_FLOWS = frozenset({"connections", "flows"})
-# These flows share with all others of the process.
 _SHARED = "inbox"
+# What flows are made of; everything else is fixed when a process starts.
+TAKEN_UP = frozenset({"connections", "flows", _SHARED})
 # But for these, which say how long the process as a whole remembers.
 _REMEMBERING = ("keep", "queue_life")
 
@@ -33,7 +32,7 @@ def difference(before: Settings, after: Settings) -> Difference:
     needs_restart = [
         path
         for name in Settings.model_fields
-        if name not in _OF_FLOWS | {_SHARED}
+        if name not in TAKEN_UP
         for path in _differing(getattr(before, name), getattr(after, name), (name,))
     ]
     if before.remembered_seconds() != after.remembered_seconds() and not needs_restart:

@@ -17,6 +17,7 @@ from outbox.config.environment import VARIABLES
 from outbox.config.expected import expected_at
 from outbox.config.flows import AdapterChoice, Flow
 from outbox.config.include import INCLUDE
+from outbox.config.ownership import parse_amount
 from outbox.config.quantities import bytes_text, number_text, seconds_text
 from outbox.config.rules import Matching
 from outbox.config.settings import Settings
@@ -37,6 +38,12 @@ _QUANTITIES: Mapping[object, JsonSchemaValue] = {
     parse_bytes: {
         "anyOf": [{"type": "string", "pattern": _BYTES}, {"type": "integer", "minimum": 0}],
         "examples": ["512B", "256KiB", "15MiB"],
+    },
+    parse_amount: {
+        "type": "string",
+        "pattern": rf"^[0-9]*\.?[0-9]*$|{_REFERENCE}",
+        "minLength": 1,
+        "examples": ["0.01"],
     },
     parse_rate: {"type": "string", "pattern": _RATE, "examples": ["20/s", "100/m", "5000/d"]},
 }

@@ -242,7 +242,9 @@ class Settings(Strict):
     reload: Annotated[ReloadSettings, Field(description="When a running process reads its settings again.")] = (
         ReloadSettings()
     )
-    drain: Annotated[Seconds, Field(ge=0, le=3600, description="How long SIGTERM waits for work in flight.")] = 20.0
+    drain: Annotated[
+        Seconds, Field(ge=0, le=3600, description="How long SIGTERM, or a change of a flow, waits for work in flight.")
+    ] = 20.0
     connections: Annotated[dict[Name, Connection], Field(default_factory=dict, description="Target systems, by name.")]
     flows: Annotated[dict[Name, Flow], Field(default_factory=dict, description="Integrations, by name.")]
 

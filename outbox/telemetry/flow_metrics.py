@@ -64,6 +64,7 @@ class FlowMetrics:
                 self._lost(flow)
             case settings_events.FlowStarted(flow):
                 self._services[f"apply {flow}"] = flow
+                self._lost(flow)
             case settings_events.FlowStopped(flow):
                 self._lost(flow)
             case happened.ServiceWaiting() if event.service in self._services:

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from sandbox.crm import DEFAULT_TOKEN
 from sandbox.crm_faults import Fault, Script
 from tests.kit.probe import answer_of
 from tests.kit.reloads import IN_EFFECT, OTHER, Reloads, reloads_for
-from tests.kit.site import FLOW, Site
+from tests.kit.site import FLOW, Site, proxied
 from tests.kit.waiting import until
 
 
@@ -118,3 +119,25 @@ def _put(volume: Path, name: str, token: str) -> None:
     (volume / name / "token").write_text(token, encoding="utf-8")
     (volume / "..data_tmp").symlink_to(name)
     (volume / "..data_tmp").replace(volume / "..data")
+
+
+async def test_a_removed_flow_whose_queue_was_deleted_does_not_come_back_with_a_connection(reloads: Reloads) -> None:
+    async with proxied(reloads.site.broker.url) as (amqp, amqp_url):
+        rabbitmq = {"heartbeat": "1s", "confirm_timeout": "3s"}
+        process = await reloads.start(amqp_url=amqp_url, rabbitmq=rabbitmq)
+        for flow in (FLOW, OTHER):
+            await reloads.site.subscribed(flow)
+        reloads.remove(OTHER)
+        await reloads.reload(removed=[OTHER])
+        async with reloads.site.broker.channel() as channel:
+            await channel.queue_delete(f"flow.{OTHER}")
+        since = process.mark()
+        amqp.cut()
+        await process.logged("service waiting", since=since, service=f"accept {FLOW}")
+        await reloads.site.subscribed(FLOW)
+        # The relay notices with what it has to send, and connects and declares anew.
+        (event_id,) = await reloads.site.confirm_orders()
+        await reloads.site.becomes(event_id, "applied")
+        await process.logged("service waiting", since=since, service="relay")
+        with pytest.raises(ChannelNotFoundEntity):
+            await reloads.site.broker.depth(f"flow.{OTHER}")

@@ -78,6 +78,9 @@ async def test_wrong_settings_are_refused_as_a_whole_until_they_are_right(reload
         return seen["refusal"] == told["reason"] and seen["refused_age_seconds"] >= 0
 
     await until(is_told, what="status tells the refusal")
+    shown = " ".join((await reloads.cli()("status", COLUMNS="200")).out.split())
+    assert "newer settings are refused by" in shown
+    assert "rate_limt: unknown key" in shown
     assert reloads.starts(f"apply {FLOW}") == 2
 
     since = process.mark()

@@ -109,9 +109,11 @@ class Reloads:
 
     async def status(self) -> list[dict[str, Any]]:
         """Return the processes as ``outbox status`` shows them."""
-        cli = Cli(self.site.folder, self.site.database.url, self.site.broker.url)
-        processes: list[dict[str, Any]] = (await cli("status", "--json")).json()["processes"]
+        processes: list[dict[str, Any]] = (await self.cli()("status", "--json")).json()["processes"]
         return processes
+
+    def cli(self) -> Cli:
+        return Cli(self.site.folder, self.site.database.url, self.site.broker.url)
 
     async def settle(self, *, within_seconds: float = 60.0) -> None:
         """Wait until every event is applied by both flows, and let the judge compare the ERP with both CRMs."""

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
+from outbox.admin.http import AdminServer
 from outbox.app_reload import Reloader
 from outbox.config.difference import Difference, difference
 from outbox.config.settings import Settings
 from outbox.config.source import SettingsSource, settings_hash
 from outbox.model.errors import Misconfigured
-from outbox.model.lifecycle import Lifecycle
-from outbox.model.settings_events import SettingsInEffect, SettingsRefused, SettingsUnchanged
+from outbox.model.lifecycle import LanesChanged, Lifecycle
+from outbox.model.settings_events import (
+    FlowStarted,
+    FlowStopped,
+    SettingsInEffect,
+    SettingsRefused,
+    SettingsUnchanged,
+)
 from outbox.supervisor import Pulse, Stop
+from outbox.telemetry.metrics import Metrics
+from outbox.wiring_targets import targets_of
 from tests.unit.config_cases import ADAPTERS, URLS, settings_of
 
 CONNECTIONS = (
@@ -156,3 +167,46 @@ async def test_a_pipe_is_read_once_and_refused_when_it_would_have_to_be_read_aga
     (refused,) = process.reports
     assert isinstance(refused, SettingsRefused)
     assert "it is no regular file" in refused.reason
+
+
+def test_the_target_of_a_connection_that_stays_is_kept_with_its_pool_and_its_login(tmp_path: Path) -> None:
+    before = targets_of(settings_of(BEFORE, tmp_path), {})
+    after = targets_of(settings_of(BEFORE.replace("bearer: one", "bearer: two"), tmp_path), before)
+    assert after["shop"] is before["shop"]
+    assert after["crm"] is not before["crm"]
+
+
+async def test_what_a_removed_flow_needed_does_not_make_the_process_less_ready() -> None:
+    admin = AdminServer("127.0.0.1", 0, Metrics(lanes=(), flows=()))
+    admin.needs(lambda: False, "messages of a wait")
+    admin.needs(lambda: False, "messages of b wait")
+    admin.needs_no_more("messages of a wait")
+    answer = await admin._readyz(make_mocked_request("GET", "/readyz"))
+    assert json.loads(answer.text or "") == {"is_ready": False, "reasons": ["messages of b wait"], "notices": []}
+    admin.needs(lambda: True, "messages of b wait")
+    assert (await admin._readyz(make_mocked_request("GET", "/readyz"))).status == 200
+
+
+def test_a_flow_that_comes_later_has_its_series_from_the_start_and_one_that_goes_holds_no_lane() -> None:
+    metrics = Metrics(lanes=(), flows=())
+    assert b'flow="late"' not in metrics.exposition()
+    metrics(FlowStarted("late"))
+    metrics(LanesChanged("late", held=16, fair_share=16, taken=16, in_doubt=0))
+    shown = metrics.exposition().decode()
+    assert 'inbox_accepted_messages_total{flow="late"} 0.0' in shown
+    assert 'inbox_lanes_held{flow="late"} 16.0' in shown
+    metrics(FlowStopped("late", is_removed=True, is_drained=True))
+    assert 'inbox_lanes_held{flow="late"} 0.0' in metrics.exposition().decode()
+
+
+def test_metrics_tell_the_settings_in_effect_and_whether_newer_ones_are_refused() -> None:
+    metrics = Metrics(lanes=(), flows=())
+    for event in (SettingsInEffect("one"), SettingsInEffect("two"), SettingsRefused("two", "wrong")):
+        metrics(event)
+    shown = metrics.exposition().decode()
+    assert 'outbox_config_info{hash="two"} 1.0' in shown
+    assert 'hash="one"' not in shown
+    assert "outbox_config_last_reload_successful 0.0" in shown
+    assert 'outbox_config_reloads_total{result="applied"} 1.0' in shown
+    metrics(SettingsUnchanged("two"))
+    assert "outbox_config_last_reload_successful 1.0" in metrics.exposition().decode()
