@@ -133,6 +133,7 @@ async def test_what_is_refused_is_told_once_and_read_again_when_it_changes(proce
     text = process.file.read_text(encoding="utf-8")
     process.put(text.replace("/x", "/y").replace("drain", "darin"))
     await process.until_reported(1)
+    assert [await process.reloader._has_changed() for _ in range(3)] == [False, False, False]
     process.put(text.replace("/x", "/y"))
     await process.until_reported(2)
     refused, in_effect = process.reports
