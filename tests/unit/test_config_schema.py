@@ -68,6 +68,11 @@ flows:
     events: [order.confirmed, 'stock.*.#']
     rate_limit: 20/s
     on_stale: skip
+    direction: inbound
+    expect_every: 1d
+    alert: {late_after: 30m}
+    tolerance: {count: 0, amount: "0.01"}
+    runbook: docs/runbooks/orders.md
     retry: {attempts: 3, first: 250ms, max: 1m}
     circuit: {failures: 3}
     mapping:
