@@ -43,13 +43,13 @@ def attach(
     given = substituted(section[key], path, draft, environ, names)
     if draft.is_broken(path):
         return
-    file = path_beside(draft, path, str(given))
+    file = Path(os.path.normpath(draft.directory_of(path) / str(given)))
     if file.suffix not in _FORMS:
         draft.find(Finding(path, f"must be a list, or the name of a file that ends in {', '.join(_FORMS)}"))
         return
     name = shown_path(str(file))
     try:
-        part = read_value(draft.files.text(file, max_bytes=MAX_FILE_BYTES, must_be_regular=True), path)
+        part = read_value(draft.reader.text(file, max_bytes=MAX_FILE_BYTES, must_be_regular=True), path)
     except UnreadableFileError as error:
         draft.find(Finding(path, str(error)))
         return
@@ -62,10 +62,3 @@ def attach(
         where: replace(position, file=name) for where, position in part.positions.items()
     }
     section[key] = part.value
-
-
-def path_beside(draft: Draft, path: KeyPath, name: str) -> Path:
-    """Return a file that is named in the settings: relative to the folder of the file that names it."""
-    position = next((draft.positions[path[:n]] for n in range(len(path), 0, -1) if path[:n] in draft.positions), None)
-    named_in = (position and position.file) or draft.file_name
-    return Path(os.path.normpath(Path(named_in).parent / name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from outbox.config.environment import DEFAULT_FILE, Variable
 from outbox.config.files import FilesRead
@@ -20,7 +21,7 @@ class Draft:
     ``substituted`` are values that hold something of the environment: they may be secrets whatever the field.
     ``showable`` are scalars of fields that are known and no secrets. ``broken`` are paths with a finding, on
     which the models need not be heard. ``secrets`` are the values that must not appear in any text. ``is_partial``: a
-    file could not be read, so what is missing may stand there. ``files`` reads them, and remembers which.
+    file could not be read, so what is missing may stand there. ``reader`` reads files, and remembers which.
     """
 
     data: dict[str, object] = field(default_factory=dict)
@@ -33,7 +34,7 @@ class Draft:
     secrets: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
     is_partial: bool = False
-    files: FilesRead = field(default_factory=FilesRead)
+    reader: FilesRead = field(default_factory=FilesRead)
 
     def find(self, finding: Finding) -> None:
         """Keep a finding; its value is not judged again."""
@@ -62,6 +63,11 @@ class Draft:
             if len(secret) >= _MIN_MASKED_CHARACTERS:
                 text = text.replace(secret, "***")
         return text
+
+    def directory_of(self, path: KeyPath) -> Path:
+        """Return the folder of the file in which this stands; names of other files are relative to it."""
+        position = self._nearest(path)
+        return Path((position and position.file) or self.file_name).parent
 
     @property
     def file_name(self) -> str:

@@ -28,37 +28,25 @@ class FilesRead:
     _files: dict[str, _Look | None] = field(default_factory=dict)
     _patterns: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
+    def note(self, path: Path) -> None:
+        """Remember a file as it is now, before it is read, or because it could be there and is not."""
+        self._files[str(path)] = _look_at(str(path))
+
     def text(self, path: Path, *, max_bytes: int, must_be_regular: bool = False) -> str:
-        """Return the text of a small file.
+        """Return the text of a small file, and remember it.
 
         Raises:
             UnreadableFileError: with the reason.
         """
-        name = shown_path(str(path))
-        try:
-            content = self._content(path, max_bytes, must_be_regular=must_be_regular or self.must_be_regular)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise UnreadableFileError(f"cannot read the file {name}: {reason}") from error
-        except ValueError as error:
-            raise UnreadableFileError(f"cannot read the file {name}: this is no path") from error
-        if len(content) > max_bytes:
-            raise UnreadableFileError(f"the file {name} is larger than {max_bytes // 1024}KiB")
-        try:
-            return content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            # No `from`: the cause carries the bytes.
-            raise UnreadableFileError(f"the file {name} is not UTF-8 text") from None
+        # First: what is written between the two is then a change.
+        self.note(path)
+        return read_text(path, max_bytes=max_bytes, must_be_regular=must_be_regular or self.must_be_regular)
 
     def matches(self, folder: Path, pattern: str) -> list[Path]:
         """Return what a pattern matches, in order of names; names that begin with a dot are not meant."""
         found = _matches(str(folder), pattern)
         self._patterns[str(folder), pattern] = found
         return [folder / name for name in found]
-
-    def miss(self, path: Path) -> None:
-        """Remember a file that could be there and is not."""
-        self._files[str(path)] = None
 
     def as_found(self) -> Hashable:
         """Return how everything was when it was read."""
@@ -71,15 +59,35 @@ class FilesRead:
             tuple((key, _matches(*key)) for key in self._patterns),
         )
 
-    def _content(self, path: Path, max_bytes: int, *, must_be_regular: bool) -> bytes:
-        self._files[str(path)] = None
-        # Opening a pipe waits for a writer, unless told not to.
-        with open(path, "rb", opener=_without_waiting if must_be_regular else None) as file:
-            found = os.fstat(file.fileno())
-            self._files[str(path)] = _look(found)
-            if must_be_regular and not stat.S_ISREG(found.st_mode):
-                raise OSError(0, "it is no regular file, and would have to be read again")
-            return file.read(max_bytes + 1)
+
+def read_text(path: Path, *, max_bytes: int, must_be_regular: bool = False) -> str:
+    """Return the text of a small file.
+
+    Raises:
+        UnreadableFileError: with the reason.
+    """
+    name = shown_path(str(path))
+    try:
+        content = _content(path, max_bytes, must_be_regular=must_be_regular)
+    except OSError as error:
+        raise UnreadableFileError(f"cannot read the file {name}: {error.strerror or type(error).__name__}") from error
+    except ValueError as error:
+        raise UnreadableFileError(f"cannot read the file {name}: this is no path") from error
+    if len(content) > max_bytes:
+        raise UnreadableFileError(f"the file {name} is larger than {max_bytes // 1024}KiB")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # No `from`: the cause carries the bytes.
+        raise UnreadableFileError(f"the file {name} is not UTF-8 text") from None
+
+
+def _content(path: Path, max_bytes: int, *, must_be_regular: bool) -> bytes:
+    # Opening a pipe waits for a writer, unless told not to.
+    with open(path, "rb", opener=_without_waiting if must_be_regular else None) as file:
+        if must_be_regular and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(0, "it is no regular file, and would have to be read again")
+        return file.read(max_bytes + 1)
 
 
 def shown_path(name: str) -> str:

@@ -72,7 +72,7 @@ def _files(draft: Draft, main: Path, entry: object, path: KeyPath) -> Iterator[P
         # It follows links, and two that lead to their own folder have more paths than can ever be looked at.
         draft.find(Finding(path, "** is not known here; name each folder with a pattern of its own"))
     elif set("*?[") & set(entry):
-        found = draft.files.matches(main.parent, entry)
+        found = draft.reader.matches(main.parent, entry)
         if not found:
             folder = shown_path(str(main.parent))
             draft.find(Finding(path, f"the pattern {shown(entry)} matches no file in {folder}"))
@@ -89,7 +89,7 @@ def _read(draft: Draft, file: Path, path: KeyPath) -> int:
     """Merge one file; return how large it is."""
     name = shown_path(os.path.normpath(file))
     try:
-        text = draft.files.text(file, max_bytes=MAX_FILE_BYTES, must_be_regular=True)
+        text = draft.reader.text(file, max_bytes=MAX_FILE_BYTES, must_be_regular=True)
     except UnreadableFileError as error:
         advice = "to include what is in a folder, write its name and /*.yaml" if file.is_dir() else None
         draft.find(Finding(path, str(error), advice))

@@ -67,7 +67,7 @@ def _secret(draft: Draft, value: object, path: KeyPath) -> object:
         draft.find(Finding(path, "must not be empty"))
     elif value.startswith(FILE_PREFIX):
         try:
-            value = read_secret(value, draft.files)
+            value = read_secret(value, draft.reader)
         except UnreadableFileError as error:
             draft.find(Finding(path, str(error)))
     draft.secrets.add(value)

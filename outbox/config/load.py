@@ -48,7 +48,7 @@ def load(
         ConfigProblems: with every problem.
     """
     environment = read_environment(environ)
-    draft = Draft(variables=environment.settings, files=files or FilesRead())
+    draft = Draft(variables=environment.settings, reader=files or FilesRead())
     lost_file, main = _read_file(draft, path, environment)
     referenced = read_includes(draft, main, environ)
     referenced |= attach_mappings(draft, environ)
@@ -77,11 +77,11 @@ def _read_file(draft: Draft, path: Path | None, environment: Environment) -> tup
     else:
         path, place = Path(DEFAULT_FILE), Place(DEFAULT_FILE)
         if not path.exists():
-            draft.files.miss(path)
+            draft.reader.note(path)
             return None, path
     name = shown_path(str(path))
     try:
-        document = read_document(draft.files.text(path, max_bytes=MAX_FILE_BYTES))
+        document = read_document(draft.reader.text(path, max_bytes=MAX_FILE_BYTES))
     except UnreadableFileError as error:
         return Problem(place, str(error)), path
     except UnreadableError as error:
