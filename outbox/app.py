@@ -23,7 +23,7 @@ from outbox.model.settings_events import SettingsInEffect
 from outbox.postgres.payload_store import PayloadStore
 from outbox.postgres.processes import ProcessStore
 from outbox.postgres.prune import PruneStore
-from outbox.supervisor import Service, Supervisor
+from outbox.supervisor import Pulse, Service, Supervisor
 from outbox.telemetry.logs import LifecycleLog
 from outbox.telemetry.metrics import Metrics
 from outbox.wiring import lanes, postgres_server
@@ -89,14 +89,14 @@ class App:
             if self._flows is not None:
                 await self._flows.close()
 
-    async def _take_up(self, settings: Settings, change: Difference) -> None:
+    async def _take_up(self, settings: Settings, change: Difference, pulse: Pulse) -> None:
         if self._flows is not None and self._relay is None and not settings.flows:
             raise Misconfigured(
                 "flows: none is left, and a consumer without flows does nothing",
                 "stop this process, if that is what is meant",
             )
         if self._flows is not None:
-            await self._flows.take_up(settings, change, self.supervisor)
+            await self._flows.take_up(settings, change, self.supervisor, pulse)
         if self._relay is not None:
             self._relay.take_up(settings)
 

@@ -26,7 +26,7 @@ from outbox.rabbitmq.dead_queue import DeadQueue
 from outbox.rabbitmq.desired import FlowRoute, Mode
 from outbox.rabbitmq.publisher import RabbitBroker, Sending
 from outbox.rabbitmq.subscription import RabbitConsumer
-from outbox.supervisor import Service, Supervisor
+from outbox.supervisor import Pulse, Service, Supervisor
 from outbox.wiring import postgres_server
 from outbox.wiring_rabbitmq import rabbit_server, routes, routes_of
 from outbox.wiring_reconcile import owner_of, schedule_of, subject_of
@@ -64,7 +64,7 @@ class Flows:
         """Return the services of all flows, for a process that starts."""
         return [service for part in self._parts.values() for service in part.services]
 
-    async def take_up(self, settings: Settings, change: Difference, supervisor: Supervisor) -> None:
+    async def take_up(self, settings: Settings, change: Difference, supervisor: Supervisor, pulse: Pulse) -> None:
         """Drain what is removed or changed, and start what is changed or added, flow by flow; nobody else notices.
 
         Raises:
@@ -77,9 +77,9 @@ class Flows:
         self._targets = targets
         self._left += [target for name, target in known.items() if targets.get(name) is not target]
         for name in change.removed:
-            await self._stop(name, supervisor, is_removed=True)
+            await self._stop(name, supervisor, pulse, is_removed=True)
         for name in change.changed:
-            await self._stop(name, supervisor, is_removed=False)
+            await self._stop(name, supervisor, pulse, is_removed=False)
             self._start(name, parts[name], supervisor)
         for name in change.added:
             self._start(name, parts[name], supervisor)
@@ -91,10 +91,10 @@ class Flows:
         for target in (*self._targets.values(), *self._left):
             await target.close()
 
-    async def _stop(self, name: str, supervisor: Supervisor, *, is_removed: bool) -> None:
+    async def _stop(self, name: str, supervisor: Supervisor, pulse: Pulse, *, is_removed: bool) -> None:
         part = self._parts.pop(name)
         self._admin.needs_no_more(_silence(name))
-        is_drained = await supervisor.retire([service.name for service in part.services])
+        is_drained = await supervisor.retire([service.name for service in part.services], pulse)
         self._report(FlowStopped(name, is_removed, is_drained))
 
     def _start(self, name: str, part: _Part, supervisor: Supervisor) -> None:

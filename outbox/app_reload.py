@@ -20,7 +20,7 @@ from outbox.model.lifecycle import Report
 from outbox.model.settings_events import SettingsInEffect, SettingsRefused, SettingsUnchanged
 from outbox.supervisor import Pulse, Stop
 
-TakeUp = Callable[[Settings, Difference], Awaitable[None]]
+TakeUp = Callable[[Settings, Difference, Pulse], Awaitable[None]]
 
 
 class Reloader:
@@ -65,7 +65,7 @@ class Reloader:
             if stop.is_set():
                 break
             if self._source.is_asked or await self._has_changed():
-                await self._reload()
+                await self._reload(pulse)
 
     async def _has_changed(self) -> bool:
         if not self._settings.reload.on_change:
@@ -75,7 +75,7 @@ class Reloader:
         is_complete, self._looked = now == self._looked, now
         return is_complete and now != self._found
 
-    async def _reload(self) -> None:
+    async def _reload(self, pulse: Pulse) -> None:
         try:
             # Hundreds of flows take seconds to read, and leases must be renewed meanwhile.
             settings = await asyncio.to_thread(self._source.read, again=True)
@@ -85,7 +85,7 @@ class Reloader:
             elif not change.is_any:
                 self._report(SettingsUnchanged(settings_hash(settings)))
             else:
-                await self._take_up(settings, change)
+                await self._take_up(settings, change, pulse)
                 self._settings = settings
                 told = SettingsInEffect(settings_hash(settings), change.added, change.changed, change.removed)
                 self._report(told)

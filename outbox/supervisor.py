@@ -39,6 +39,8 @@ RESTART_BACKOFF = Backoff(first_seconds=0.25, max_seconds=5.0)
 HEALTHY_AFTER_SECONDS = 30.0
 # Longer than any bound on an await in a loop; a loop that has not turned for this long hangs.
 STUCK_AFTER_SECONDS = 180.0
+# How often a service that waits for others says that it does.
+BEAT_SECONDS = 30.0
 
 
 class Stop:
@@ -221,8 +223,10 @@ class Supervisor:
             self.pulses[service.name] = Pulse(is_established=True)
             self._begin(service)
 
-    async def retire(self, names: Collection[str]) -> bool:
+    async def retire(self, names: Collection[str], pulse: Pulse) -> bool:
         """Drain services and forget them; those that take longer than the grace are cancelled, and named.
+
+        ``pulse``: of the service that waits for this; the grace may be longer than a loop should take.
 
         Returns:
             whether all of them came to their end by themselves.
@@ -230,7 +234,10 @@ class Supervisor:
         members = [self._members[name] for name in names]
         for member in members:
             member.stop.set()
-        _, busy = await asyncio.wait([member.task for member in members], timeout=self._grace_seconds)
+        busy, ends_at = {member.task for member in members}, time.monotonic() + self._grace_seconds
+        while busy and (seconds_left := ends_at - time.monotonic()) > 0:
+            pulse.beat()
+            _, busy = await asyncio.wait(busy, timeout=min(seconds_left, BEAT_SECONDS))
         if busy:
             self._report(DrainOverrun(tuple(name for name in names if self._members[name].task in busy)))
             for task in busy:

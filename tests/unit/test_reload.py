@@ -95,7 +95,7 @@ class Process:
         self.source = SettingsSource(self.file, URLS, ADAPTERS, check)
         self.reloader = Reloader(self.source, self.source.read(), self._take_up, self.reports.append)
 
-    async def _take_up(self, _settings: Settings, change: Difference) -> None:
+    async def _take_up(self, _settings: Settings, change: Difference, _pulse: Pulse) -> None:
         self.taken.append(change)
         if change.removed:
             raise Misconfigured("flows: none is left", "stop this process")

@@ -51,7 +51,7 @@ async def for_ever(_stop: Stop, _pulse: Pulse) -> None:
 async def test_a_service_is_retired_and_another_takes_its_name_while_the_rest_runs_on() -> None:
     house = House(Service("a", until_stopped), Service("b", until_stopped))
     async with house.running():
-        assert await house.supervisor.retire(["a"])
+        assert await house.supervisor.retire(["a"], Pulse())
         assert list(house.supervisor.pulses) == ["b"]
         house.supervisor.add([Service("a", until_stopped), Service("c", until_stopped)])
         await house.reaches(lambda: len(house.started()) == 4)
@@ -70,7 +70,7 @@ async def test_what_a_retired_service_has_begun_is_finished_first() -> None:
 
     house = House(Service("careful", careful), Service("b", until_stopped))
     async with house.running():
-        assert await house.supervisor.retire(["careful"])
+        assert await house.supervisor.retire(["careful"], Pulse())
         assert finished == ["delivery"]
         assert not any(isinstance(report, Draining) for report in house.reports)
 
@@ -80,10 +80,22 @@ async def test_a_service_that_does_not_come_to_its_end_is_cancelled_and_named() 
         Service("stuck", for_ever), Service("done", until_stopped), Service("b", until_stopped), grace_seconds=0.02
     )
     async with house.running():
-        assert not await house.supervisor.retire(["stuck", "done"])
+        assert not await house.supervisor.retire(["stuck", "done"], Pulse())
         assert DrainOverrun(("stuck",)) in house.reports
         assert list(house.supervisor.pulses) == ["b"]
     assert house.code is ExitCode.OK
+
+
+async def test_whoever_waits_for_a_drain_is_not_taken_for_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(module, "STUCK_AFTER_SECONDS", 0.1)
+    house = House(Service("stuck", for_ever), Service("b", until_stopped), grace_seconds=0.3)
+    pulse = Pulse(is_running=True)
+    async with house.running(), asyncio.TaskGroup() as group:
+        retiring = group.create_task(house.supervisor.retire(["stuck"], pulse))
+        while not retiring.done():
+            await Stop().pause(0.005)
+            assert not pulse.is_stuck()
 
 
 async def test_a_service_that_was_just_added_can_be_retired_at_once() -> None:
@@ -91,7 +103,7 @@ async def test_a_service_that_was_just_added_can_be_retired_at_once() -> None:
     async with house.running():
         for _ in range(20):
             house.supervisor.add([Service("a", until_stopped)])
-            assert await house.supervisor.retire(["a"])
+            assert await house.supervisor.retire(["a"], Pulse())
         house.supervisor.add([Service("a", until_stopped)])
     assert house.code is ExitCode.OK
 
@@ -105,7 +117,7 @@ async def test_a_service_that_waits_for_its_next_run_is_retired_at_once(monkeypa
     house = House(Service("a", refused), Service("b", until_stopped))
     async with house.running():
         await house.reaches(lambda: any(isinstance(report, ServiceWaiting) for report in house.reports))
-        assert await house.supervisor.retire(["a"])
+        assert await house.supervisor.retire(["a"], Pulse())
 
 
 async def test_a_service_that_is_added_and_cannot_begin_waits_and_ends_nobody() -> None:
@@ -133,7 +145,7 @@ async def test_a_process_that_is_stopped_while_it_retires_keeps_to_its_grace() -
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         running = group.create_task(house.supervisor.run())
         await house.reaches(lambda: len(house.started()) == 2)
-        retiring = group.create_task(house.supervisor.retire(["stuck"]))
+        retiring = group.create_task(house.supervisor.retire(["stuck"], Pulse()))
         await house.reaches(lambda: not retiring.done())
         house.supervisor.stop.set()
     assert running.result() in (ExitCode.OK, ExitCode.DRAIN_TIMEOUT)
