@@ -47,11 +47,10 @@ class Place:
         position = "" if self.position is None else f":{self.position.line}:{self.position.column}"
         return f"{self.file}{position} {name}".rstrip()
 
-    def order(self) -> tuple[bool, bool, str, int, int, str]:
-        """Return the sort key: the main file from top to bottom, then the included ones, then what is in none."""
+    def order(self) -> tuple[bool, str, int, int, str]:
+        """Return the sort key: each file from top to bottom, then what is in none by name."""
         position = self.position or Position(0, 0)
-        is_included = position.file is not None
-        return (self.file is None, is_included, self.file or "", position.line, position.column, self.name)
+        return (self.file is None, self.file or "", position.line, position.column, self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,6 @@ def test_every_problem_has_the_file_that_it_stands_in(tmp_path: Path) -> None:
         "flows/c.yaml": 'flows: 3\nhttp: {port: "${NOPE}"}\ndrain: on',
     }
     assert problems(tmp_path, f"{MAIN}htpp: 1\n", files) == [
-        "outbox.yaml:3:1 htpp: unknown key; did you mean 'http'?",
         "flows/a.yaml:2:89 flows.a.on_dead=sikp: must be one of block, skip; did you mean 'skip'?",
         "flows/b.yaml:2:3 flows.b.adapter: required; must be a mapping of keys to values",
         "flows/b.yaml:2:3 flows.b.description: required; must be text",
@@ -101,6 +100,7 @@ def test_every_problem_has_the_file_that_it_stands_in(tmp_path: Path) -> None:
             "flows/c.yaml:3:8 drain=on: unquoted yes, no, on and off mean true or false to some readers of YAML "
             "and text to others; write true or false, or put the word in quotes"
         ),
+        "outbox.yaml:3:1 htpp: unknown key; did you mean 'http'?",
     ]
 
 
