@@ -53,12 +53,12 @@ def read_includes(draft: Draft, main: Path, environ: Mapping[str, str]) -> set[s
             if identity in seen:
                 continue
             seen[identity] = path
+            read_bytes += _read(draft, file, path)
             if len(seen) > _MAX_FILES or read_bytes > _MAX_ALL_BYTES:
                 limits = f"{_MAX_FILES} files and {_MAX_ALL_BYTES // 1024}KiB"
                 draft.find(Finding(path, f"is more than is read: {limits} altogether; is the pattern too wide?"))
                 draft.is_partial = True
                 return names
-            read_bytes += _read(draft, file, path)
     return names
 
 
@@ -95,14 +95,15 @@ def _read(draft: Draft, file: Path, path: KeyPath) -> int:
         draft.find(Finding(path, str(error), advice))
         draft.is_partial = True
         return 0
+    size_bytes = len(text.encode())
     try:
         document = read_document(text)
     except UnreadableError as error:
         draft.find(Finding((), error.problem, position=_in(name, error.position or Position(1, 1))))
         draft.is_partial = True
-        return len(text)
+        return size_bytes
     _merge(draft, document, name)
-    return len(text)
+    return size_bytes
 
 
 def _merge(draft: Draft, document: Document, name: str) -> None:

@@ -188,7 +188,11 @@ def test_too_many_files_or_bytes_are_not_read(tmp_path: Path, monkeypatch: pytes
         "outbox.yaml:1:11 include[0]: is more than is read: 3 files and 4096KiB altogether; is the pattern too wide?"
     ]
     monkeypatch.setattr(include, "_MAX_FILES", 10)
-    monkeypatch.setattr(include, "_MAX_ALL_BYTES", 150)
+    assert problems(tmp_path, MAIN, files) == []
+    size_bytes = sum(len(text) for text in files.values())
+    monkeypatch.setattr(include, "_MAX_ALL_BYTES", size_bytes)
+    assert problems(tmp_path, MAIN, files) == []
+    monkeypatch.setattr(include, "_MAX_ALL_BYTES", size_bytes - 1)
     assert "more than is read" in problems(tmp_path, MAIN, files)[0]
 
 
