@@ -43,6 +43,10 @@ def _statuses(given: object) -> object:
     return [str(entry) if type(entry) is int else entry for entry in entries]
 
 
+_Given = Annotated[tuple[StatusKey | int, ...], Field(min_length=1)] | StatusKey | int
+_Statuses = Annotated[tuple[StatusKey, ...], BeforeValidator(_statuses, json_schema_input_type=_Given)]
+
+
 def _check_pattern(pattern: str) -> str:
     try:
         re.compile(pattern)
@@ -61,7 +65,7 @@ class Condition(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    status: Annotated[tuple[StatusKey, ...], BeforeValidator(_statuses), Field(min_length=1)] | None = None
+    status: Annotated[_Statuses, Field(min_length=1)] | None = None
     path: DottedPath | None = None
     equals: str | int | bool | None = None
     contains: Annotated[str, Field(min_length=1)] | None = None

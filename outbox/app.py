@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
-import os
-import socket
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from aiohttp.web import RouteDef
 
 from outbox.admin.http import AdminServer
 from outbox.admin.payloads import PayloadEndpoint
+from outbox.admin.presence import Presence
+from outbox.app_flows import Flows
 from outbox.app_intake import IntakePart, senders
 from outbox.app_relay import RelayPart
-from outbox.config.settings import Flow, Settings
-from outbox.flow.mapping import Mapping
-from outbox.flow.mapping_rules import rules_of
-from outbox.flow.reconciler import Reconciler
-from outbox.inbox.accept import Acceptor, AcceptorSettings
-from outbox.inbox.apply import Applier, ApplierSettings
-from outbox.inbox.dead import DeadLetterPublisher
-from outbox.inbox.lanes import Ownership
+from outbox.app_reload import Reloader
+from outbox.config.difference import Difference
+from outbox.config.settings import Settings
+from outbox.config.source import SettingsSource, settings_hash
 from outbox.inbox.prune import Pruner
-from outbox.model.adapter import Adapter
 from outbox.model.errors import ExitCode, Misconfigured
 from outbox.model.lifecycle import Lifecycle, Report
-from outbox.postgres.inbox_store import InboxStore
+from outbox.model.settings_events import SettingsInEffect
 from outbox.postgres.payload_store import PayloadStore
+from outbox.postgres.processes import ProcessStore
 from outbox.postgres.prune import PruneStore
-from outbox.postgres.reconcile import ReconcileStore
-from outbox.rabbitmq.dead_queue import DeadQueue
-from outbox.rabbitmq.publisher import RabbitBroker, Sending
-from outbox.rabbitmq.subscription import RabbitConsumer
-from outbox.supervisor import Service, Supervisor
+from outbox.supervisor import Pulse, Service, Supervisor
 from outbox.telemetry.logs import LifecycleLog
 from outbox.telemetry.metrics import Metrics
 from outbox.wiring import lanes, postgres_server
-from outbox.wiring_rabbitmq import rabbit_server, routes_of
-from outbox.wiring_reconcile import owner_of, schedule_of, subject_of
-from outbox.wiring_targets import adapters_of
 
-# Fixed for good when a flow is first consumed: how finely its keys can be spread over processes.
-LANES_PER_FLOW = 16
+_REFUSED = 'newer settings are refused and those before stay in effect; the log and "outbox status" say why'
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +51,9 @@ class Roles:
 
 
 class App:
-    """One process, ready to run."""
+    """One process, ready to run. With a ``source`` its settings are read again when they change."""
 
-    def __init__(self, settings: Settings, roles: Roles) -> None:
+    def __init__(self, settings: Settings, roles: Roles, source: SettingsSource | None = None) -> None:
         self._settings = settings
         self._roles = roles
         log = LifecycleLog(roles.name())
@@ -74,17 +63,16 @@ class App:
             senders=senders(settings.intake) if roles.is_intake else (),
         )
         self._listeners: list[Report] = [log, metrics]
-        self._adapters: dict[str, Adapter] = adapters_of(settings) if roles.is_consumer else {}
         self.admin = AdminServer(settings.http.host, settings.http.port, metrics, _payload_routes(settings))
         services: list[Service] = []
-        if roles.is_relay:
-            part = self._relay_part()
-            self._listeners += part.listeners
-            services += part.services
-            self.admin.needs(part.is_moving, "events wait and nothing is published")
-        if roles.is_consumer:
-            for name, flow in settings.flows.items():
-                services += self._flow(name, flow)
+        self._relay = self._relay_part() if roles.is_relay else None
+        if self._relay is not None:
+            self._listeners += self._relay.listeners
+            services += self._relay.services
+            self.admin.needs(self._relay.is_moving, "events wait and nothing is published")
+        self._flows = Flows(settings, self.admin, self._report) if roles.is_consumer else None
+        if self._flows is not None:
+            services += self._flows.services()
             memory = PruneStore(postgres_server(settings, name="outbox-forget"))
             pruner = Pruner(memory, keep_seconds=settings.remembered_seconds(), report=self._report)
             services.append(Service("forget", pruner.run))
@@ -94,17 +82,40 @@ class App:
             services += self.intake.services
         if not roles.is_draining:
             # Draining is one job, often run beside a relay that has the port.
-            services.append(Service("http", self.admin.run))
+            services += [Service("presence", self._presence().run), Service("http", self.admin.run)]
+        self._reloader = None if source is None else Reloader(source, settings, self._take_up, self._report)
+        if self._reloader is not None:
+            services.append(Service("settings", self._reloader.run))
         self.supervisor = Supervisor(services, grace_seconds=settings.drain, report=self._report)
         self.admin.watch(self.supervisor.pulses)
 
     async def run(self) -> ExitCode:
         """Run until stopped; see `Supervisor.run`."""
+        self._report(SettingsInEffect(settings_hash(self._settings)))
         try:
-            return await self.supervisor.run()
+            with nullcontext() if self._reloader is None else self._reloader.on_hangup():
+                return await self.supervisor.run()
         finally:
-            for adapter in self._adapters.values():
-                await adapter.close()
+            if self._flows is not None:
+                await self._flows.close()
+
+    async def _take_up(self, settings: Settings, change: Difference, pulse: Pulse) -> None:
+        if self._flows is not None and self._relay is None and not settings.flows:
+            raise Misconfigured(
+                "flows: none is left, and a consumer without flows does nothing",
+                "stop this process, if that is what is meant",
+            )
+        if self._flows is not None:
+            await self._flows.take_up(settings, change, self.supervisor, pulse)
+        if self._relay is not None:
+            self._relay.take_up(settings)
+
+    def _presence(self) -> Presence:
+        store = ProcessStore(postgres_server(self._settings, name="outbox-presence"))
+        presence = Presence(store, self._roles.name(), settings_hash(self._settings))
+        self._listeners.append(presence.hear)
+        self.admin.notices(lambda: None if presence.refusal is None else _REFUSED)
+        return presence
 
     def _report(self, event: Lifecycle) -> None:
         for listener in self._listeners:
@@ -112,90 +123,6 @@ class App:
 
     def _relay_part(self) -> RelayPart:
         return RelayPart(self._settings, is_draining=self._roles.is_draining, report=self._report)
-
-    def _flow(self, name: str, flow: Flow) -> list[Service]:
-        settings = self._settings
-        store = InboxStore(postgres_server(settings, name=f"outbox-consume {name}"[:63]), flow.policy())
-        ownership = Ownership(f"{socket.gethostname()}:{os.getpid()}")
-        applier = Applier(
-            name,
-            store,
-            self._adapters[name],
-            _mapping(name, flow),
-            ownership,
-            ApplierSettings(
-                lanes=LANES_PER_FLOW,
-                lease_seconds=settings.inbox.lease,
-                # A call that waits for a connection would be written as under way while nothing is.
-                concurrency=min(
-                    settings.inbox.concurrency, settings.connections[flow.adapter.connection].max_connections
-                ),
-                poll_seconds=settings.inbox.poll,
-                observe_every_seconds=settings.inbox.observe_every,
-                policy=flow.retry.policy(),
-                rate_per_second=flow.rate_limit,
-                promise=flow.promise(),
-            ),
-            self._report,
-        )
-        acceptor = Acceptor(
-            name,
-            store,
-            RabbitConsumer(
-                rabbit_server(settings),
-                routes_of(settings, name),
-                prefetch=settings.rabbitmq.prefetch,
-                name="outbox-consume",
-                report=self._report,
-            ),
-            AcceptorSettings(
-                lanes=LANES_PER_FLOW,
-                max_batch=settings.inbox.accept_batch,
-                max_waiting=settings.inbox.max_waiting,
-                silent_after_seconds=settings.inbox.silent_after,
-            ),
-            report=self._report,
-            on_accepted=applier.wake,
-        )
-        self.admin.needs(lambda: not acceptor.is_silent, f"messages of {name} wait and none is delivered")
-        dead = DeadLetterPublisher(
-            name,
-            store,
-            self._broker(f"outbox-dead {name}", name),
-            DeadQueue(rabbit_server(settings), name),
-            ownership,
-            self._report,
-        )
-        return [
-            Service(f"accept {name}", acceptor.run),
-            Service(f"apply {name}", applier.run),
-            Service(f"dead letters {name}", dead.run),
-            *self._reconciler(name, flow),
-        ]
-
-    def _reconciler(self, name: str, flow: Flow) -> list[Service]:
-        if flow.reconcile is None:
-            return []
-        reconciler = Reconciler(
-            subject_of(name, flow),
-            schedule_of(flow.reconcile),
-            ReconcileStore(postgres_server(self._settings, name=f"outbox-reconcile {name}"[:63])),
-            self._adapters[name],
-            owner_of(flow),
-            self._report,
-        )
-        return [Service(f"reconcile {name}", reconciler.run)]
-
-    def _broker(self, name: str, flow: str | None) -> RabbitBroker:
-        return RabbitBroker(
-            rabbit_server(self._settings),
-            routes_of(self._settings, flow),
-            source=self._settings.relay.source,
-            name=name,
-            report=self._report,
-            sending=Sending(self._settings.relay.publisher, channels=1),
-            lanes=self._settings.relay.lanes,
-        )
 
 
 def _payload_routes(settings: Settings) -> list[RouteDef]:
@@ -208,14 +135,3 @@ def _payload_routes(settings: Settings) -> list[RouteDef]:
 def _no_contract(_event_type: str, _version: int, _payload: bytes) -> str | None:
     """Where the contracts' word about a payload belongs: what is wrong with it, or None."""
     return None
-
-
-def _mapping(name: str, flow: Flow) -> Mapping:
-    mapping = Mapping.compile(rules_of(flow.mapping))
-    if mapping.has_references():
-        # Each of its events would become a dead letter.
-        raise Misconfigured(
-            f"flows.{name}.mapping has an xref, and this version does not look up ids of other systems",
-            "use a table, or take the rule out",
-        )
-    return mapping

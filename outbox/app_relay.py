@@ -33,9 +33,10 @@ class RelayPart:
         self._is_draining = is_draining
         self._report = report
         self.listeners: list[Report] = []
+        self._routes = [*routes_of(settings, None)]
         self._broker = RabbitBroker(
             rabbit_server(settings),
-            routes_of(settings, None),
+            self._routes,
             source=settings.relay.source,
             name="outbox-relay",
             report=report,
@@ -56,6 +57,10 @@ class RelayPart:
             Service("watch", self._watch.run),
             Service("partitions", self._partition_keeper().run),
         ]
+
+    def take_up(self, settings: Settings) -> None:
+        """Declare from the next connection on what the flows of these settings need."""
+        self._routes[:] = routes_of(settings, None)
 
     def is_moving(self) -> bool:
         """Say whether no lane stands still without a known reason."""

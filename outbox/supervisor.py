@@ -6,7 +6,7 @@ set and what it had begun is settled. Any other exception is a bug: the other se
 
 `Misconfigured` before a service was ever established ends the process too: a wrong password at the start is told at
 once, while the same error after a healthy night (a rotated password, a failover) is waited for. `SettingsOutdated`
-ends it at any time.
+ends it at any time. Services that are added later never end it by `Misconfigured`: the others are well.
 
 A cancel is never worse than ``kill -9``, and ``kill -9`` is safe anywhere: nothing is shielded.
 """
@@ -17,20 +17,13 @@ import asyncio
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable
+import weakref
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from outbox.model.backoff import Backoff
-from outbox.model.errors import (
-    ExitCode,
-    LeaseLost,
-    Misconfigured,
-    OutboxError,
-    PublishNotConfirmed,
-    SettingsOutdated,
-    Unavailable,
-)
+from outbox.model.errors import ExitCode, Misconfigured, OutboxError, SettingsOutdated, obstacle
 from outbox.model.lifecycle import (
     Draining,
     DrainOverrun,
@@ -46,6 +39,8 @@ RESTART_BACKOFF = Backoff(first_seconds=0.25, max_seconds=5.0)
 HEALTHY_AFTER_SECONDS = 30.0
 # Longer than any bound on an await in a loop; a loop that has not turned for this long hangs.
 STUCK_AFTER_SECONDS = 180.0
+# How often a service that waits for others says that it does.
+BEAT_SECONDS = 30.0
 
 
 class Stop:
@@ -54,12 +49,23 @@ class Stop:
     def __init__(self) -> None:
         self._event = asyncio.Event()
         self._pausing: set[asyncio.Future[None]] = set()
+        self._parts: weakref.WeakSet[Stop] = weakref.WeakSet()
 
     def set(self) -> None:
         """Ask every service to finish what it has begun and return."""
         self._event.set()
         for pausing in self._pausing:
             _resume(pausing)
+        for part in self._parts:
+            part.set()
+
+    def part(self) -> Stop:
+        """Return a request to stop that can be set alone, and is set with this one."""
+        part = Stop()
+        if self.is_set():
+            part.set()
+        self._parts.add(part)
+        return part
 
     def is_set(self) -> bool:
         """Say whether stopping was asked for."""
@@ -140,8 +146,16 @@ class ServicesFailed(ExceptionGroup[Exception]):
     """The bugs that ended services; each of them was reported when it happened."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A service that was begun; ``stop`` is its own."""
+
+    task: asyncio.Task[None]
+    stop: Stop
+
+
 class Supervisor:
-    """Runs services until stopped; bounds the drain."""
+    """Runs services until stopped; bounds the drain. While it runs, some can be retired and others added."""
 
     def __init__(self, services: Iterable[Service], *, grace_seconds: float, report: Report) -> None:
         self._services = tuple(services)
@@ -151,6 +165,8 @@ class Supervisor:
         self._refusal: Misconfigured | None = None
         self._unfinished_jobs = {service.name for service in self._services if service.ends_process}
         self._deadline: asyncio.Timeout | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._members: dict[str, _Member] = {}
         self.stop = Stop()
         self.pulses = {service.name: Pulse() for service in self._services}
 
@@ -188,72 +204,97 @@ class Supervisor:
     async def _run_all(self) -> bool:
         try:
             async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as group:
-                self._deadline = deadline
-                running = [group.create_task(self._keep(service), name=service.name) for service in self._services]
+                self._deadline, self._group = deadline, group
+                for service in self._services:
+                    self._begin(service)
                 watch = group.create_task(self._bound_the_drain(deadline))
-                await asyncio.wait(running)
+                while running := [member.task for member in self._members.values() if not member.task.done()]:
+                    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 watch.cancel()
         except TimeoutError:
             self._report(DrainOverrun(tuple(name for name, pulse in self.pulses.items() if pulse.is_running)))
             return False
         return True
 
+    def add(self, services: Iterable[Service]) -> None:
+        """Start more services, of names that nobody has; only while it runs."""
+        for service in services:
+            # A process that is well does not end because one part of it cannot begin.
+            self.pulses[service.name] = Pulse(is_established=True)
+            self._begin(service)
+
+    async def retire(self, names: Collection[str], pulse: Pulse) -> bool:
+        """Drain services and forget them; those that take longer than the grace are cancelled, and named.
+
+        ``pulse``: of the service that waits for this; the grace may be longer than a loop should take.
+
+        Returns:
+            whether all of them came to their end by themselves.
+        """
+        members = [self._members[name] for name in names]
+        for member in members:
+            member.stop.set()
+        busy, ends_at = {member.task for member in members}, time.monotonic() + self._grace_seconds
+        while busy and (seconds_left := ends_at - time.monotonic()) > 0:
+            pulse.beat()
+            _, busy = await asyncio.wait(busy, timeout=min(seconds_left, BEAT_SECONDS))
+        if busy:
+            self._report(DrainOverrun(tuple(name for name in names if self._members[name].task in busy)))
+            for task in busy:
+                task.cancel()
+            await asyncio.wait(busy)
+        for name in names:
+            del self._members[name], self.pulses[name]
+        return not busy
+
+    def _begin(self, service: Service) -> None:
+        if self._group is None:
+            raise LookupError("services are added to a supervisor that runs")
+        stop = self.stop.part()
+        self._members[service.name] = _Member(
+            self._group.create_task(self._keep(stop, service), name=service.name), stop
+        )
+
     async def _bound_the_drain(self, deadline: asyncio.Timeout) -> None:
         await self.stop.wait()
         self._report(Draining(self._grace_seconds))
         deadline.reschedule(asyncio.get_running_loop().time() + self._grace_seconds)
 
-    async def _keep(self, service: Service) -> None:
+    async def _keep(self, stop: Stop, service: Service) -> None:
         pulse = self.pulses[service.name]
         failures = 0
-        while not self.stop.is_set():
+        while not stop.is_set():
             started_at = time.monotonic()
             pulse.is_running, pulse.is_waiting = True, False
             pulse.beat()
             self._report(ServiceStarted(service.name))
             try:
-                await service.run(self.stop, pulse)
+                await service.run(stop, pulse)
             except Exception as error:  # noqa: BLE001 - a bug in one service must not cut the others off mid-delivery
-                obstacle = _obstacle(error)
-                if obstacle is None:
+                found = obstacle(error)
+                if found is None:
                     self._failures.append(error)
                     self._report(ServiceFailed(service.name, error))
                     self.stop.set()
                     break
-                if isinstance(obstacle, Misconfigured) and (
-                    not pulse.is_established or isinstance(obstacle, SettingsOutdated)
+                if isinstance(found, Misconfigured) and (
+                    not pulse.is_established or isinstance(found, SettingsOutdated)
                 ):
-                    self._refusal = self._refusal or obstacle
+                    self._refusal = self._refusal or found
                     self.stop.set()
                     break
                 failures = 1 if time.monotonic() - started_at > HEALTHY_AFTER_SECONDS else failures + 1
                 pulse.is_waiting = True
-                await self._wait(service, obstacle, failures)
+                await self._wait(stop, service, found, failures)
             else:
-                if service.ends_process and not self.stop.is_set():
+                if service.ends_process and not stop.is_set():
                     self._unfinished_jobs.discard(service.name)
                     if not self._unfinished_jobs:
                         self.stop.set()
                 break
         pulse.is_running, pulse.is_waiting = False, False
 
-    async def _wait(self, service: Service, error: OutboxError, failures: int) -> None:
+    async def _wait(self, stop: Stop, service: Service, error: OutboxError, failures: int) -> None:
         pause_seconds = RESTART_BACKOFF.delay_seconds(failures, random.random())  # noqa: S311 - jitter, not a secret
         self._report(ServiceWaiting(service.name, str(error), pause_seconds, isinstance(error, Misconfigured)))
-        await self.stop.pause(pause_seconds)
-
-
-def _obstacle(error: BaseException) -> OutboxError | None:
-    """Return what stands in a service's way, or None when at least one of the errors is a bug.
-
-    Task groups wrap what their tasks raise; what a person must act on is told before what passes by itself.
-    """
-    if isinstance(error, BaseExceptionGroup):
-        obstacles = [_obstacle(part) for part in error.exceptions]
-        if None in obstacles:
-            return None
-        return min(
-            (part for part in obstacles if part is not None),
-            key=lambda part: not isinstance(part, Misconfigured),
-        )
-    return error if isinstance(error, (Unavailable, LeaseLost, Misconfigured, PublishNotConfirmed)) else None
+        await stop.pause(pause_seconds)

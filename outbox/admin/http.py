@@ -34,7 +34,8 @@ class AdminServer:
         self._metrics = metrics
         self._others = others
         self._pulses: Mapping[str, Pulse] = {}
-        self._needs: list[tuple[Callable[[], bool], str]] = []
+        self._needs: dict[str, Callable[[], bool]] = {}
+        self._notices: list[Callable[[], str | None]] = []
         self.bound_port: int | None = None
 
     def watch(self, pulses: Mapping[str, Pulse]) -> None:
@@ -43,7 +44,15 @@ class AdminServer:
 
     def needs(self, is_fine: Callable[[], bool], otherwise: str) -> None:
         """Make readiness depend on a condition; ``otherwise`` is told while it does not hold."""
-        self._needs.append((is_fine, otherwise))
+        self._needs[otherwise] = is_fine
+
+    def needs_no_more(self, otherwise: str) -> None:
+        """Forget a condition, by what is told while it does not hold."""
+        self._needs.pop(otherwise, None)
+
+    def notices(self, notice: Callable[[], str | None]) -> None:
+        """Tell with readiness what a person should know, and what does not make the process less ready."""
+        self._notices.append(notice)
 
     async def run(self, stop: Stop, pulse: Pulse) -> None:
         """Serve until stopped.
@@ -87,9 +96,11 @@ class AdminServer:
         return web.json_response({"is_alive": is_alive, "services": services}, status=200 if is_alive else 503)
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        reasons = [otherwise for is_fine, otherwise in self._needs if not is_fine()]
+        reasons = [otherwise for otherwise, is_fine in self._needs.items() if not is_fine()]
         reasons += [f"{name} is stuck" for name, pulse in self._pulses.items() if pulse.is_stuck()]
-        return web.json_response({"is_ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
+        notices = [told for notice in self._notices if (told := notice()) is not None]
+        answer = {"is_ready": not reasons, "reasons": reasons, "notices": notices}
+        return web.json_response(answer, status=503 if reasons else 200)
 
     async def _exposition(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics.exposition(), headers={"Content-Type": self._metrics.content_type})

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from adapters.registry import ADAPTERS
-from outbox.config.load import load
 from outbox.config.settings import Settings
+from outbox.config.source import SettingsSource
 from outbox.model.errors import ExitCode, OutboxError, Unavailable
 from outbox.telemetry import logs
 from outbox.wiring import check_flows
@@ -38,16 +38,21 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON for programs inst
 AsOption = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Who decides; else who is logged in here.")]
 
 
+def source_of(config: Path | None, mappings: Mapping[str, Path] | None = None) -> SettingsSource:
+    """Return where the settings are. ``mappings``: files that stand in for the mappings of flows."""
+    adapters = {name: kind.settings for name, kind in ADAPTERS.items()}
+    return SettingsSource(config, os.environ, adapters, check_flows, mappings=mappings)
+
+
 def settings_of(config: Path | None, mappings: Mapping[str, Path] | None = None) -> Settings:
-    """Load the settings, or end with every problem. ``mappings``: files that stand in for the mappings of flows."""
+    """Load the settings, or end with every problem. ``mappings``: as `source_of`."""
+    return settings_from(source_of(config, mappings))
+
+
+def settings_from(source: SettingsSource) -> Settings:
+    """Load the settings from their source, or end with every problem."""
     try:
-        settings = load(
-            path=config,
-            environ=os.environ,
-            adapters={name: kind.settings for name, kind in ADAPTERS.items()},
-            mappings=mappings,
-        )
-        check_flows(settings)
+        settings = source.read()
     except OutboxError as error:
         fail(error)
     logs.configure(style=settings.log.format, level=settings.log.level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 import orjson
@@ -9,41 +10,57 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from adapters.registry import ADAPTERS
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
+from outbox.config.schema import settings_schema
 from outbox.config.show import effective, effective_yaml
 from outbox.model.circuit import CircuitState
 from outbox.model.exact_json import exact_number
 from outbox.model.reconciliation import Verdict
+from outbox.postgres.processes import ProcessStatus, read_processes
 from outbox.postgres.reconcile import LastReconciliation, ReconcileStore
 from outbox.postgres.status import COUNT_UP_TO, FlowStatus, LaneStatus, StreamStatus, read_status
 from outbox.wiring import STREAM, postgres_server
 
 _STATUS = """\
-Show how far events are published, and where deliveries stand, per flow. Counts stop at 10000.
+Show how far events are published, where deliveries stand, per flow, and by which settings processes run. Counts stop at
+10000.
 
 Examples: outbox status · outbox status --json
 """
 _CONFIG = """\
 Check the settings and show the effective ones, secrets masked.
 
-Examples: outbox config · outbox config --json
+Examples: outbox config · outbox config --json · outbox config schema > outbox.schema.json
+"""
+_SCHEMA = """\
+Print the form of the settings file as JSON Schema (2020-12), with the settings of every adapter.
+
+Editors complete and check a file that begins with "# yaml-language-server: $schema=outbox.schema.json".
+
+Example: outbox config schema > outbox.schema.json
 """
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
     app.command("status", help=_STATUS)(_status)
-    app.command("config", help=_CONFIG)(_config)
+    group = typer.Typer(help=_CONFIG)
+    group.callback(invoke_without_command=True)(_config)
+    group.command("schema", help=_SCHEMA)(_schema)
+    app.add_typer(group, name="config")
 
 
 def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     server = postgres_server(settings_of(config), name="outbox-status")
 
-    async def work() -> tuple[tuple[StreamStatus, list[LaneStatus], list[FlowStatus]], list[LastReconciliation]]:
+    async def work() -> tuple[
+        tuple[StreamStatus, list[LaneStatus], list[FlowStatus]], list[LastReconciliation], list[ProcessStatus]
+    ]:
         async with ReconcileStore(server).session() as session:
-            return await read_status(server, STREAM), await session.last()
+            return await read_status(server, STREAM), await session.last(), await read_processes(server)
 
-    (stream, lanes, flows), totals = run(work)
+    (stream, lanes, flows), totals, processes = run(work)
     if as_json:
         output.print_json(
             data={
@@ -51,6 +68,7 @@ def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
                 "lanes": [asdict(lane) for lane in lanes],
                 "flows": [asdict(flow) for flow in flows],
                 "totals": [one.result for one in totals],
+                "processes": [asdict(process) for process in processes],
             }
         )
         return
@@ -65,15 +83,27 @@ def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
             output.print(f"{flow.flow}, last trouble: {escape(flow.last_reason)}", soft_wrap=True)
     for one in totals:
         output.print(escape(_totals(one)), soft_wrap=True)
+    if processes:
+        output.print(_process_table(processes))
+    for refusal, names in _refusals(processes).items():
+        output.print(f"[red]newer settings are refused[/] by {', '.join(names)}:", soft_wrap=True)
+        output.print(escape(refusal), soft_wrap=True)
 
 
-def _config(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def _config(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    if context.invoked_subcommand is not None:
+        return
     settings = settings_of(config)
     if as_json:
         # The table's printer would make floats of fractions.
         typer.echo(orjson.dumps(effective(settings), default=exact_number, option=orjson.OPT_INDENT_2))
     else:
         typer.echo(effective_yaml(settings), nl=False)
+
+
+def _schema() -> None:
+    schema = settings_schema({name: kind.settings for name, kind in ADAPTERS.items()})
+    typer.echo(json.dumps(schema, indent=2, ensure_ascii=False))
 
 
 def _stream_table(stream: StreamStatus, lanes: list[LaneStatus]) -> Table:
@@ -105,6 +135,24 @@ def _flow_table(flows: list[FlowStatus]) -> Table:
             f"{flow.lanes_leased}/{flow.lanes}",
         )
     return table
+
+
+def _process_table(processes: list[ProcessStatus]) -> Table:
+    table = Table("process", "program", "settings", "in effect for", "newer ones", title="Processes")
+    for process in processes:
+        is_refused = process.refused_age_seconds is not None
+        newer = f"[red]refused {age(process.refused_age_seconds or 0.0)} ago[/]" if is_refused else "none"
+        table.add_row(process.name, process.program, process.settings_hash, age(process.settings_age_seconds), newer)
+    return table
+
+
+def _refusals(processes: list[ProcessStatus]) -> dict[str, list[str]]:
+    """Return who refuses for which reason: processes with the same files say the same."""
+    refusals: dict[str, list[str]] = {}
+    for process in processes:
+        if process.refusal is not None:
+            refusals.setdefault(process.refusal, []).append(process.name)
+    return refusals
 
 
 def _circuit(flow: FlowStatus) -> str | None:

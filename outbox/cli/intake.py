@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from outbox.app import Roles
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of, time_of, usage_problem
-from outbox.cli.processes import serve
+from outbox.cli.processes import heard_settings, serve
 from outbox.intake.problems import Problem
 from outbox.model.intake import RefusedRow
 from outbox.model.units import parse_seconds
@@ -43,10 +43,10 @@ def add_to(app: typer.Typer) -> None:
 def _intake(context: typer.Context, config: ConfigOption = None) -> None:
     if context.invoked_subcommand is not None:
         return
-    settings = settings_of(config)
+    source, settings = heard_settings(config)
     if not settings.intake.is_active:
         usage_problem("there is nobody to listen to: add a source under intake.sources, or a client for commands")
-    serve(settings, Roles(is_intake=True))
+    serve(source, settings, Roles(is_intake=True))
 
 
 def _refused(

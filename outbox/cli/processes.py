@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from typing import Annotated, NoReturn
 
 import typer
 
 from outbox.app import App, Roles
-from outbox.cli.common import ConfigOption, run, settings_of, usage_problem
+from outbox.cli.common import ConfigOption, run, settings_from, source_of, usage_problem
 from outbox.config.settings import Settings
+from outbox.config.source import SettingsSource
 from outbox.model.errors import ExitCode
 from outbox.supervisor import ServicesFailed
 
@@ -53,20 +55,28 @@ def _consume(config: ConfigOption = None) -> None:
 
 
 def _start(config: ConfigOption, roles: Roles) -> None:
-    settings = settings_of(config)
+    source, settings = heard_settings(config, is_draining=roles.is_draining)
     # Only "outbox run" asks for it here, which runs what there is.
     roles = replace(roles, is_intake=roles.is_intake and settings.intake.is_active)
     if roles.is_consumer and not roles.is_relay and not settings.flows:
         usage_problem("there is nothing to consume: the settings name no flows; add one under flows:")
+    serve(source, settings, roles)
 
-    serve(settings, roles)
+
+def heard_settings(config: ConfigOption, *, is_draining: bool = False) -> tuple[SettingsSource, Settings]:
+    """Load the settings of a process that takes up changes, and where they are."""
+    source = source_of(config)
+    if not is_draining:
+        # Noted from the first moment on: the settings may change between being read and being in effect.
+        signal.signal(signal.SIGHUP, lambda *_: source.ask())
+    return source, settings_from(source)
 
 
-def serve(settings: Settings, roles: Roles) -> NoReturn:
+def serve(source: SettingsSource, settings: Settings, roles: Roles) -> NoReturn:
     """Run a process to its end, and end with its exit code."""
 
     async def work() -> ExitCode:
-        return await App(settings, roles).run()
+        return await App(settings, roles, None if roles.is_draining else source).run()
 
     try:
         code = run(work)

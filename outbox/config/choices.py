@@ -67,6 +67,9 @@ def _known_name(draft: Draft, section: dict[str, object], path: KeyPath, known: 
     name = section[str(word)]
     if draft.is_broken(path):
         return None
+    if word == _CONNECTION and draft.is_partial and name not in known:
+        # It may be in the file that could not be read, which is told.
+        return None
     if not isinstance(name, str) or name not in known:
         suggestion = did_you_mean(name, known) if path in draft.showable else None
         draft.find(Finding(path, f"unknown {thing}, {names}", suggestion, is_about_value=True))

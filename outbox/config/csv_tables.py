@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from outbox.config.files import UnreadableFileError, read_text, shown_path
 from outbox.config.problems import shown
-from outbox.config.references import UnreadableFileError, read_text, shown_path
 
 # A table of all towns of a continent fits.
 _MAX_BYTES = 16 * 1024 * 1024
@@ -33,7 +33,7 @@ def read_table(path: Path, *, key: str, value: str, delimiter: str) -> dict[str,
     """
     name = shown_path(str(path))
     try:
-        text = read_text(path, max_bytes=_MAX_BYTES)
+        text = read_text(path, max_bytes=_MAX_BYTES, must_be_regular=True)
     except UnreadableFileError as error:
         raise BadTableError([str(error)]) from None
     if "\0" in text:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from outbox.config.environment import DEFAULT_FILE, Variable
+from outbox.config.files import FilesRead
 from outbox.config.problems import Finding, KeyPath, Place, Position, Problem, path_text, shown_value
 
 # Masking shorter words would garble messages and hide nothing.
@@ -18,9 +19,9 @@ class Draft:
 
     ``substituted`` are values that hold something of the environment: they may be secrets whatever the field.
     ``showable`` are scalars of fields that are known and no secrets. ``broken`` are paths with a finding, on
-    which the models need not be heard. ``secrets`` are the values that must not appear in any text.
+    which the models need not be heard. ``secrets`` are the values that must not appear in any text. ``is_partial``: a
+    file could not be read, so what is missing may stand there. ``reader`` reads files, and remembers which.
     ``fractions`` has the texts of numbers that a float need not keep.
-    ``files`` tells of the paths that stand in files of their own, ``read`` has every file but the settings file.
     """
 
     data: dict[str, object] = field(default_factory=dict)
@@ -32,9 +33,9 @@ class Draft:
     broken: set[KeyPath] = field(default_factory=set)
     secrets: set[str] = field(default_factory=set)
     fractions: dict[KeyPath, str] = field(default_factory=dict)
-    files: dict[KeyPath, Path] = field(default_factory=dict)
-    read: set[Path] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
+    is_partial: bool = False
+    reader: FilesRead = field(default_factory=FilesRead)
 
     def find(self, finding: Finding) -> None:
         """Keep a finding; its value is not judged again."""
@@ -64,6 +65,11 @@ class Draft:
                 text = text.replace(secret, "***")
         return text
 
+    def directory_of(self, path: KeyPath) -> Path:
+        """Return the folder of the file in which this stands; names of other files are relative to it."""
+        position = self._nearest(path)
+        return Path((position and position.file) or self.file_name).parent
+
     @property
     def file_name(self) -> str:
         """Return the file to name in an advice, whether there is one or not."""
@@ -80,26 +86,8 @@ class Draft:
         if path in self.variables and finding.position is None:
             return Place(self.variables[path].name, value=shown_value(value))
         position = finding.position or self._nearest(path)
-        file = None if position is None else self._file_with(path)
+        file = None if position is None else position.file or self.file
         return Place(path_text(path), file=file, position=position, value=shown_value(value))
-
-    def directory_of(self, path: KeyPath) -> Path:
-        """Return where the file stands that says this; what it names is looked for there."""
-        file = self._own_file(path)
-        return Path(self.file or "").parent if file is None else file.parent
-
-    def _file_with(self, path: KeyPath) -> str | None:
-        file = self._own_file(path)
-        if file is None:
-            return self.file
-        name = str(file)
-        return name if name.isprintable() else ascii(name)
-
-    def _own_file(self, path: KeyPath) -> Path | None:
-        for length in range(len(path), 0, -1):
-            if path[:length] in self.files:
-                return self.files[path[:length]]
-        return None
 
     def _nearest(self, path: KeyPath) -> Position | None:
         """A key that is missing is looked for where its parent stands."""

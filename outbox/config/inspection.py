@@ -8,8 +8,9 @@ from pydantic import BaseModel
 
 from outbox.config.draft import Draft
 from outbox.config.expected import Expected, Kind, expected_in, is_credential_name, is_number, is_secret, keys_of
+from outbox.config.files import UnreadableFileError
 from outbox.config.problems import Finding, KeyPath
-from outbox.config.references import FILE_PREFIX, UnreadableFileError, read_secret
+from outbox.config.references import FILE_PREFIX, read_secret
 from outbox.config.sentences import must_be
 
 # No number that means something is longer; Python refuses some, and others would become infinite.
@@ -66,7 +67,7 @@ def _secret(draft: Draft, value: object, path: KeyPath) -> object:
         draft.find(Finding(path, "must not be empty"))
     elif value.startswith(FILE_PREFIX):
         try:
-            value = read_secret(value)
+            value = read_secret(value, draft.reader)
         except UnreadableFileError as error:
             draft.find(Finding(path, str(error)))
     draft.secrets.add(value)

@@ -18,17 +18,16 @@ from outbox.config.environment import (
     unknown_variables,
 )
 from outbox.config.expected import Kind, expected_at
+from outbox.config.files import FilesRead, UnreadableFileError, shown_path
+from outbox.config.include import INCLUDE, MAX_FILE_BYTES, read_includes
 from outbox.config.inspection import inspected_sections
 from outbox.config.mapping_files import prepare_mappings, read_mapping_files
 from outbox.config.problems import ConfigProblems, Finding, Place, Problem
-from outbox.config.references import UnreadableFileError, read_text, shown_path, substitute
+from outbox.config.references import substitute
 from outbox.config.repair import repaired_sections
 from outbox.config.sentences import Subject, add_findings, must_be
-from outbox.config.settings import FILES, Settings
+from outbox.config.settings import Settings
 from outbox.config.transforms import TABLES
-
-# Thousands of flows fit; something else given by mistake is not read to its end.
-_MAX_FILE_BYTES = 1024 * 1024
 
 
 def load(
@@ -37,6 +36,7 @@ def load(
     environ: Mapping[str, str],
     adapters: Mapping[str, type[BaseModel]],
     mappings: Mapping[str, Path] | None = None,
+    files: FilesRead | None = None,
 ) -> Settings:
     """Read and check the whole configuration.
 
@@ -45,18 +45,20 @@ def load(
         environ: the process environment; wins over the file.
         adapters: the settings model of each adapter that a flow may use.
         mappings: files with rules that stand in for those of flows, to see what they would do.
+        files: remembers what is read, also when it is wrong; for who wants to know when it changes.
 
     Raises:
         ConfigProblems: with every problem.
     """
     environment = read_environment(environ)
-    draft = Draft(variables=environment.settings)
-    lost_file = _read_file(draft, path, environment)
+    draft = Draft(variables=environment.settings, reader=files or FilesRead())
+    lost_file, main = _read_file(draft, path, environment)
+    referenced = read_includes(draft, main, environ)
+    referenced |= read_mapping_files(draft, mappings or {}, environ)
     _complete_sections(draft)
     for key_path in draft.variables:
         draft.set_variable(key_path)
-    read_mapping_files(draft, mappings or {})
-    referenced = substitute(draft, environ)
+    referenced |= substitute(draft, environ)
     settings = _validated(draft, adapters)
     problems = [*environment.problems, *draft.problems()]
     if lost_file is None:
@@ -69,8 +71,8 @@ def load(
     return settings
 
 
-def _read_file(draft: Draft, path: Path | None, environment: Environment) -> Problem | None:
-    """Fill the draft from the settings file, if there is one; return why that is impossible."""
+def _read_file(draft: Draft, path: Path | None, environment: Environment) -> tuple[Problem | None, Path]:
+    """Fill the draft from the settings file, if there is one; return why that is impossible, and the file."""
     if path is not None:
         place = Place("--config")
     elif environment.config is not None:
@@ -78,20 +80,21 @@ def _read_file(draft: Draft, path: Path | None, environment: Environment) -> Pro
     else:
         path, place = Path(DEFAULT_FILE), Place(DEFAULT_FILE)
         if not path.exists():
-            return None
+            draft.reader.note(path)
+            return None, path
     name = shown_path(str(path))
     try:
-        document = read_document(read_text(path, max_bytes=_MAX_FILE_BYTES))
+        document = read_document(draft.reader.text(path, max_bytes=MAX_FILE_BYTES))
     except UnreadableFileError as error:
-        return Problem(place, str(error))
+        return Problem(place, str(error)), path
     except UnreadableError as error:
-        return Problem(Place("", file=name, position=error.position), error.problem)
+        return Problem(Place("", file=name, position=error.position), error.problem), path
     draft.file, draft.data = name, document.data
     draft.positions.update(document.positions)
     draft.fractions.update(document.fractions)
     for finding in document.findings:
         draft.find(finding)
-    return None
+    return None, path
 
 
 def _complete_sections(draft: Draft) -> None:
@@ -110,17 +113,17 @@ def _complete_sections(draft: Draft) -> None:
 
 
 def _validated(draft: Draft, adapters: Mapping[str, type[BaseModel]]) -> Settings | None:
-    context = {TABLES: prepare_mappings(draft), FILES: frozenset(draft.read)}
+    context = {TABLES: prepare_mappings(draft)}
     values = inspected_sections(draft, Settings, draft.data, ())
     choose_adapters(draft, values, adapters)
     try:
         return Settings.model_validate(values, context=context)
     except ValidationError as error:
-        add_findings(draft, error, Subject(Settings, values))
+        add_findings(draft, error, Subject(Settings, values, also_known=(INCLUDE,)))
     # Rules between fields are judged only when all fields of a section are right: look past what is known.
     repaired = repaired_sections(draft, Settings, values)
     try:
         Settings.model_validate(repaired, context=context)
     except ValidationError as error:
-        add_findings(draft, error, Subject(Settings, repaired))
+        add_findings(draft, error, Subject(Settings, repaired, also_known=(INCLUDE,)))
     return None

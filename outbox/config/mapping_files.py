@@ -5,83 +5,78 @@ Every file that was read is noted in the draft, so that somebody can watch it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
 
 from outbox.config.csv_tables import BadTableError, read_table
 from outbox.config.document import UnreadableError, read_entries
 from outbox.config.draft import Draft
+from outbox.config.files import UnreadableFileError, read_text, shown_path
+from outbox.config.include import MAX_FILE_BYTES
 from outbox.config.mapping import steps_of
-from outbox.config.problems import Finding, KeyPath
-from outbox.config.references import UnreadableFileError, read_text, shown_path
+from outbox.config.problems import Finding, KeyPath, Position
+from outbox.config.references import substituted
 from outbox.config.transforms import TableName
 from outbox.model.mapping_conflicts import RuleShape, conflicts_of, repeated
 
-# Thousands of rules fit.
-_MAX_FILE_BYTES = 1024 * 1024
-T = TypeVar("T")
 _COMPUTED = ("template", "position", "fields")
 Tables = dict[TableName, dict[str, str]]
 
 
-def read_mapping_files(draft: Draft, instead: Mapping[str, Path]) -> None:
+def read_mapping_files(draft: Draft, instead: Mapping[str, Path], environ: Mapping[str, str]) -> set[str]:
     """Put the rules of each flow that names a file into its place; what is wrong goes to the draft.
 
     Args:
         draft: the settings.
         instead: files that stand in for the mappings of flows, by their names.
+        environ: for `${NAME}` in the name of a file.
+
+    Returns:
+        the names of the variables that were mentioned.
     """
+    names: set[str] = set()
     for name, flow in _flows(draft):
         path: KeyPath = ("flows", name, "mapping")
-        file = flow.get("mapping")
         if name in instead:
             flow["mapping"] = _entries_of(draft, path, instead[name])
-        elif isinstance(file, str) and not draft.is_broken(path):
-            flow["mapping"] = _entries_of(draft, path, draft.directory_of(path) / file)
+        elif isinstance(flow.get("mapping"), str) and not draft.is_broken(path):
+            file = str(substituted(flow["mapping"], path, draft, environ, names))
+            if not draft.is_broken(path):
+                flow["mapping"] = _entries_of(draft, path, Path(os.path.normpath(draft.directory_of(path) / file)))
+    return names
 
 
 def is_rules_file(file: Path) -> bool:
     """Say whether a file has rules of a mapping and not settings: its top level is a list."""
     try:
-        read_entries(read_text(file, max_bytes=_MAX_FILE_BYTES))
+        read_entries(read_text(file, max_bytes=MAX_FILE_BYTES))
     except (UnreadableError, UnreadableFileError):
         return False
     return True
 
 
 def _entries_of(draft: Draft, path: KeyPath, file: Path) -> list[object]:
-    draft.read.add(file)
     name = shown_path(str(file))
     try:
-        document = read_entries(read_text(file, max_bytes=_MAX_FILE_BYTES))
+        document = read_entries(draft.reader.text(file, max_bytes=MAX_FILE_BYTES, must_be_regular=True))
     except UnreadableFileError as error:
         draft.find(Finding(path, str(error)))
         return []
     except UnreadableError as error:
-        if error.position is not None:
-            draft.files[path] = file
-        draft.find(Finding(path, f"the file {name} is no list of rules: {error.problem}", position=error.position))
+        position = None if error.position is None else replace(error.position, file=name)
+        draft.find(Finding(path, f"the file {name} is no list of rules: {error.problem}", position=position))
         return []
-    draft.files[path] = file
-    draft.positions.update(_below(path, document.positions))
-    draft.fractions.update(_below(path, document.fractions))
+    draft.positions[path] = Position(1, 1, file=name)
+    for place, position in document.positions.items():
+        draft.positions[*path, *place] = replace(position, file=name)
+    draft.fractions.update({(*path, *place): text for place, text in document.fractions.items()})
     for finding in document.findings:
-        draft.find(
-            Finding(
-                (*path, *finding.path),
-                finding.problem,
-                finding.suggestion,
-                finding.position,
-                is_about_value=finding.is_about_value,
-            )
-        )
+        position = None if finding.position is None else replace(finding.position, file=name)
+        draft.find(replace(finding, path=(*path, *finding.path), position=position))
     return document.entries
-
-
-def _below(path: KeyPath, places: Mapping[KeyPath, T]) -> dict[KeyPath, T]:
-    return {(*path, *place): value for place, value in places.items()}
 
 
 def prepare_mappings(draft: Draft) -> Tables:
@@ -167,7 +162,7 @@ def _read_tables(draft: Draft, path: KeyPath, steps: object, tables: Tables) -> 
         name = (str(file), str(table.get("key")), str(table.get("value")), str(table.get("delimiter", ",")))
         if name in tables or not all(isinstance(table.get(column), str) for column in ("key", "value")):
             continue
-        draft.read.add(file)
+        draft.reader.note(file)
         try:
             tables[name] = read_table(file, key=name[1], value=name[2], delimiter=name[3])
         except BadTableError as error:

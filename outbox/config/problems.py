@@ -22,10 +22,11 @@ _MIN_LIKENESS = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a file; both count from 1."""
+    """A place in a file; line and column count from 1. ``file``: the included one, None for the main file."""
 
     line: int
     column: int
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

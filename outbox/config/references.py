@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from outbox.config.draft import Draft
+from outbox.config.files import FilesRead, UnreadableFileError, shown_path
 from outbox.config.problems import Finding, KeyPath, shown
 
 FILE_PREFIX = "file:"
@@ -16,27 +17,24 @@ MAX_SECRET_BYTES = 64 * 1024
 _REFERENCE = re.compile(r"(?P<escape>\$\$\{)|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|(?P<other>\$\{)", re.ASCII)
 
 
-class UnreadableFileError(Exception):
-    """A file cannot be used; the text names it and the reason, nothing of its content."""
-
-
 def substitute(draft: Draft, environ: Mapping[str, str]) -> set[str]:
-    """Replace `${NAME}` in every text of the file, `$${` becomes `${`; keys stay as they are.
+    """Replace `${NAME}` in every text of the files, `$${` becomes `${`; keys stay as they are.
 
     Returns:
         the names that were mentioned.
     """
     names: set[str] = set()
     for key, value in draft.data.items():
-        draft.data[key] = _substituted(value, (key,), draft, environ, names)
+        draft.data[key] = substituted(value, (key,), draft, environ, names)
     return names
 
 
-def _substituted(value: object, path: KeyPath, draft: Draft, environ: Mapping[str, str], names: set[str]) -> object:
+def substituted(value: object, path: KeyPath, draft: Draft, environ: Mapping[str, str], names: set[str]) -> object:
+    """Return a value with what it refers to; the names that are mentioned are added, what is wrong is found."""
     if isinstance(value, dict):
-        return {key: _substituted(child, (*path, key), draft, environ, names) for key, child in value.items()}
+        return {key: substituted(child, (*path, key), draft, environ, names) for key, child in value.items()}
     if isinstance(value, list):
-        return [_substituted(child, (*path, index), draft, environ, names) for index, child in enumerate(value)]
+        return [substituted(child, (*path, index), draft, environ, names) for index, child in enumerate(value)]
     if not isinstance(value, str) or path in draft.variables:
         return value
 
@@ -58,7 +56,7 @@ def _substituted(value: object, path: KeyPath, draft: Draft, environ: Mapping[st
     return _REFERENCE.sub(replace, value)
 
 
-def read_secret(text: str) -> str:
+def read_secret(text: str, files: FilesRead) -> str:
     """Return the content of the file that a secret names, without the newline at its end.
 
     Raises:
@@ -68,35 +66,7 @@ def read_secret(text: str) -> str:
     if not name.startswith("/"):
         # The text is not quoted: it may be the secret itself.
         raise UnreadableFileError("file: must be followed by a path from the root, for example file:/run/secrets/token")
-    content = read_text(Path(name), max_bytes=MAX_SECRET_BYTES).rstrip("\r\n")
+    content = files.text(Path(name), max_bytes=MAX_SECRET_BYTES).rstrip("\r\n")
     if not content:
         raise UnreadableFileError(f"the file {shown_path(name)} is empty")
     return content
-
-
-def read_text(path: Path, *, max_bytes: int) -> str:
-    """Return the text of a small file.
-
-    Raises:
-        UnreadableFileError: with the reason.
-    """
-    name = shown_path(str(path))
-    try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-    except OSError as error:
-        raise UnreadableFileError(f"cannot read the file {name}: {error.strerror or type(error).__name__}") from error
-    except ValueError as error:
-        raise UnreadableFileError(f"cannot read the file {name}: this is no path") from error
-    if len(content) > max_bytes:
-        raise UnreadableFileError(f"the file {name} is larger than {max_bytes // 1024}KiB")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        # No `from`: the cause carries the bytes.
-        raise UnreadableFileError(f"the file {name} is not UTF-8 text") from None
-
-
-def shown_path(name: str) -> str:
-    """Return a path as it is, or quoted if it would disturb a terminal."""
-    return name if name.isprintable() else ascii(name)

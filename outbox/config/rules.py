@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from pydantic import AfterValidator, BaseModel
 from pydantic_core import PydanticCustomError
@@ -25,16 +26,27 @@ def broken_rule(sentence: str, *, field: str | None = None) -> PydanticCustomErr
     return PydanticCustomError(SENTENCE, "{sentence}", context)
 
 
-def matching(pattern: str, sentence: str) -> AfterValidator:
-    """Return a check for text whose pattern is no explanation for people."""
-    expression = re.compile(pattern)
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """A check for text whose pattern is no explanation for people; the whole text must match."""
 
-    def check(text: str) -> str:
-        if expression.fullmatch(text) is None:
-            raise broken_rule(sentence)
+    pattern: str
+    sentence: str
+
+    def __call__(self, text: str) -> str:
+        """Return the text.
+
+        Raises:
+            PydanticCustomError: with the sentence.
+        """
+        if re.fullmatch(self.pattern, text) is None:
+            raise broken_rule(self.sentence)
         return text
 
-    return AfterValidator(check)
+
+def matching(pattern: str, sentence: str) -> AfterValidator:
+    """Return the check as what a field is annotated with."""
+    return AfterValidator(Matching(pattern, sentence))
 
 
 def check_duration_order(model: BaseModel, *, larger: str, smaller: str, factor: int = 1) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from outbox.config.flows import AdapterChoice, EventType, Flow, Retry
 from outbox.config.inbox import InboxSettings
@@ -13,6 +12,7 @@ from outbox.config.intake import IntakeSettings
 from outbox.config.mapping import MappingField
 from outbox.config.ownership import Owner
 from outbox.config.rabbitmq import DAY_SECONDS, MAX_MESSAGE_BYTES, MIB, RabbitmqSettings, TlsSettings, check_url
+from outbox.config.reloading import ReloadSettings
 from outbox.config.rules import broken_rule, check_duration_order, matching
 from outbox.config.strict import Strict
 from outbox.model.connection import Connection
@@ -42,8 +42,6 @@ __all__ = [
     "TlsSettings",
 ]
 
-# Where a validation's context has the files that were read.
-FILES = "files"
 _POSTGRES_EXAMPLE = "postgresql://relay@localhost:5432/erp"
 # Guessing a shorter one is a matter of time.
 _TOKEN_CHARACTERS = 16
@@ -241,21 +239,14 @@ class Settings(Strict):
     )
     http: Annotated[HttpSettings, Field(description="Where health, metrics and the API are served.")] = HttpSettings()
     log: Annotated[LogSettings, Field(description="What is logged, and how it looks.")] = LogSettings()
-    drain: Annotated[Seconds, Field(ge=0, le=3600, description="How long SIGTERM waits for work in flight.")] = 20.0
+    reload: Annotated[ReloadSettings, Field(description="When a running process reads its settings again.")] = (
+        ReloadSettings()
+    )
+    drain: Annotated[
+        Seconds, Field(ge=0, le=3600, description="How long SIGTERM, or a change of a flow, waits for work in flight.")
+    ] = 20.0
     connections: Annotated[dict[Name, Connection], Field(default_factory=dict, description="Target systems, by name.")]
     flows: Annotated[dict[Name, Flow], Field(default_factory=dict, description="Integrations, by name.")]
-
-    _files: frozenset[Path] = PrivateAttr(default=frozenset())
-
-    @model_validator(mode="after")
-    def _note_files(self, given: ValidationInfo) -> Self:
-        if given.context is not None and FILES in given.context:
-            self._files = given.context[FILES]
-        return self
-
-    def files(self) -> frozenset[Path]:
-        """Return the files that were read besides the settings file: mappings, and the tables that they name."""
-        return self._files
 
     def remembered_seconds(self) -> float:
         """Return how long finished deliveries are remembered.

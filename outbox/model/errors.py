@@ -155,3 +155,19 @@ class ReferenceMissing(MappingError):
         self.system = system
         self.key = key
         super().__init__(field, f"{system} has no known id for this {entity}", target)
+
+
+def obstacle(error: BaseException) -> OutboxError | None:
+    """Return what stands in a service's way, or None when at least one of the errors is a bug.
+
+    Task groups wrap what their tasks raise; what a person must act on is told before what passes by itself.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        obstacles = [obstacle(part) for part in error.exceptions]
+        if None in obstacles:
+            return None
+        return min(
+            (part for part in obstacles if part is not None),
+            key=lambda part: not isinstance(part, Misconfigured),
+        )
+    return error if isinstance(error, (Unavailable, LeaseLost, Misconfigured, PublishNotConfirmed)) else None

@@ -12,6 +12,7 @@ from outbox.model.guard_events import GuardEvents
 from outbox.model.intake_events import IntakeEvents
 from outbox.model.lane_events import LaneEvents
 from outbox.model.reconcile_events import ReconcileEvents
+from outbox.model.settings_events import SettingsEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +263,16 @@ class PartitionsSeen:
 _Services = ServiceStarted | ServiceWaiting | ServiceFailed | Draining | DrainOverrun
 _Publishing = PublishingBlocked | PublishingUnblocked | PublishingRefused
 # Defined beside what they are about.
-_Elsewhere = GuardEvents | ConsumerEvents | FlowEvents | LaneEvents | DeadEvents | ReconcileEvents | IntakeEvents
+_Elsewhere = (
+    GuardEvents
+    | ConsumerEvents
+    | FlowEvents
+    | LaneEvents
+    | DeadEvents
+    | ReconcileEvents
+    | IntakeEvents
+    | SettingsEvents
+)
 Lifecycle = (
     _Services
     | _Publishing

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from outbox.model import flow_events
+from outbox.model import flow_events, settings_events
 from outbox.model import lifecycle as happened
 from outbox.model.alerts import Rule
 from outbox.model.circuit import CircuitState
@@ -61,6 +61,11 @@ class FlowMetrics:
             case flow_events.FlowObserved():
                 self._observe(event)
             case flow_events.FlowUnobserved(flow):
+                self._lost(flow)
+            case settings_events.FlowStarted(flow):
+                self._services[f"apply {flow}"] = flow
+                self._lost(flow)
+            case settings_events.FlowStopped(flow):
                 self._lost(flow)
             case happened.ServiceWaiting() if event.service in self._services:
                 # Whoever applies the flow is the one that looks.

@@ -10,11 +10,20 @@ from typing import assert_never
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
-from outbox.model import consumer_events, dead_copies, flow_events, guard_events, lane_events, reconcile_events
+from outbox.model import (
+    consumer_events,
+    dead_copies,
+    flow_events,
+    guard_events,
+    lane_events,
+    reconcile_events,
+    settings_events,
+)
 from outbox.model import lifecycle as happened
 from outbox.model.intake_events import IntakeEvents
 from outbox.model.lifecycle import Lifecycle
 from outbox.telemetry.intake_logs import write_intake
+from outbox.telemetry.settings_logs import write_settings
 from outbox.telemetry.totals_log import write_totals
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -275,6 +284,14 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.info("copies removed", flow=flow, removed=removed, left=left, seconds=round(seconds, 3))
         case dead_copies.CopiesStay(flow, reason):
             log.error("copies of resolved dead letters stay in their queue", flow=flow, reason=reason)
+        case (
+            settings_events.SettingsInEffect()
+            | settings_events.SettingsUnchanged()
+            | settings_events.SettingsRefused()
+            | settings_events.FlowStarted()
+            | settings_events.FlowStopped()
+        ):
+            write_settings(log, event)
         case _:
             assert_never(event)
 

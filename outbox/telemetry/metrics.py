@@ -9,7 +9,7 @@ from importlib.metadata import version
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from outbox.model import consumer_events, dead_copies, flow_events, lane_events
+from outbox.model import consumer_events, dead_copies, flow_events, lane_events, settings_events
 from outbox.model import lifecycle as happened
 from outbox.model.circuit import CircuitState
 from outbox.model.dead_letters import PARKED
@@ -21,6 +21,7 @@ from outbox.model.outcome import OUTCOME_NAMES
 from outbox.telemetry.flow_metrics import FlowMetrics
 from outbox.telemetry.intake_metrics import IntakeMetrics
 from outbox.telemetry.relay_metrics import RelayMetrics
+from outbox.telemetry.settings_metrics import SettingsMetrics
 from outbox.telemetry.totals import TotalsMetrics
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -144,29 +145,24 @@ class Metrics:
             oldest.labels(stream).set_function(unpublished.age_seconds)
             for metric in (self._leader, self._published, self._rejected, self._confirm):
                 metric.labels(stream)
+        self._settings = SettingsMetrics(registry)
         for flow in flows:
-            for metric in (
-                self._accepted,
-                self._duplicates,
-                self._silent,
-                self._call,
-                self._void,
-                self._lanes,
-                self._dead,
-            ):
-                metric.labels(flow)
-            self._throttled.labels(flow)
-            self._intake_paused.labels(flow)
-            for circuit_state in (CircuitState.OPEN, CircuitState.CLOSED):
-                self._circuits.labels(flow, circuit_state)
-            for counter in (self._redriven, self._removed):
-                counter.labels(flow)
-            for outcome in OUTCOME_NAMES:
-                self._attempts.labels(flow, outcome)
-            for state in (State.APPLIED, State.RETRY, State.IN_DOUBT, State.DEAD, State.SKIPPED):
-                self._settled.labels(flow, state)
-            for state in PARKED:
-                self._parkings.labels(flow, state)
+            self._begin_flow(flow)
+
+    def _begin_flow(self, flow: str) -> None:
+        """Let every series of a flow be there, at zero when it is new."""
+        for metric in (self._accepted, self._duplicates, self._silent, self._call, self._void, self._lanes, self._dead):
+            metric.labels(flow)
+        for metric in (self._throttled, self._intake_paused, self._redriven, self._removed):
+            metric.labels(flow)
+        for circuit_state in (CircuitState.OPEN, CircuitState.CLOSED):
+            self._circuits.labels(flow, circuit_state)
+        for outcome in OUTCOME_NAMES:
+            self._attempts.labels(flow, outcome)
+        for state in (State.APPLIED, State.RETRY, State.IN_DOUBT, State.DEAD, State.SKIPPED):
+            self._settled.labels(flow, state)
+        for state in PARKED:
+            self._parkings.labels(flow, state)
 
     def exposition(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
@@ -183,6 +179,7 @@ class Metrics:
             self._relay(event)
         self._flows(event)
         self._totals(event)
+        self._settings(event)
         match event:
             case happened.LeadTaken():
                 self._leader.labels(event.stream).set(1)
@@ -245,6 +242,11 @@ class Metrics:
                 self._redriven.labels(event.flow).inc(event.tried_again)
             case dead_copies.CopiesRemoved():
                 self._removed.labels(event.flow).inc(event.removed)
+            case settings_events.FlowStarted():
+                self._begin_flow(event.flow)
+            case settings_events.FlowStopped():
+                self._lanes.labels(event.flow).set(0)
+                self._intake_paused.labels(event.flow).set(0)
             case happened.ServiceStarted():
                 self._waits.labels(event.service)
             case happened.ServiceWaiting():

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter
 from outbox.model.lifecycle import Lifecycle
 from outbox.model.reconcile_events import Reconciled, TotalsUntold
 from outbox.model.reconciliation import Verdict
+from outbox.model.settings_events import FlowStarted
 
 
 class TotalsMetrics:
@@ -27,10 +28,7 @@ class TotalsMetrics:
             "outbox_reconciliation_untold", "Times that a target did not tell its totals.", ["flow"], registry=registry
         )
         for flow in flows:
-            self._unexplained.labels(flow)
-            self._untold.labels(flow)
-            for verdict in Verdict:
-                self._reconciliations.labels(flow, verdict)
+            self._begin_flow(flow)
 
     def __call__(self, event: Lifecycle) -> None:
         """Follow one event."""
@@ -40,5 +38,14 @@ class TotalsMetrics:
                 self._unexplained.labels(event.flow).inc(event.unexplained)
             case TotalsUntold(flow):
                 self._untold.labels(flow).inc()
+            case FlowStarted(flow):
+                self._begin_flow(flow)
             case _:
                 pass
+
+    def _begin_flow(self, flow: str) -> None:
+        """Let every series of a flow be there, at zero when it is new."""
+        self._unexplained.labels(flow)
+        self._untold.labels(flow)
+        for verdict in Verdict:
+            self._reconciliations.labels(flow, verdict)

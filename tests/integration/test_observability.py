@@ -104,9 +104,9 @@ async def test_health_says_how_each_loop_is_and_does_not_ask_for_more(
         unknown, _ = await answer_of(port, "/")
 
     assert (live[0], ready[0], unknown) == (200, 200, 404)
-    assert json.loads(ready[1]) == {"is_ready": True, "reasons": []}
+    assert json.loads(ready[1]) == {"is_ready": True, "reasons": [], "notices": []}
     flow = (f"accept {FLOW}", f"apply {FLOW}", f"dead letters {FLOW}")
-    services = ("relay", "watch", "partitions", *flow, "forget", "http")
+    services = ("relay", "watch", "partitions", *flow, "forget", "presence", "http", "settings")
     assert json.loads(live[1]) == {"is_alive": True, "services": dict.fromkeys(services, "running")}
 
 

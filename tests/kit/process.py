@@ -121,6 +121,10 @@ class Process(asyncio.SubprocessProtocol):
         """Send SIGTERM."""
         self._open().terminate()
 
+    def hang_up(self) -> None:
+        """Send SIGHUP."""
+        self._open().send_signal(signal.SIGHUP)
+
     async def ended(self, *, within_seconds: float = 30.0) -> int:
         """Wait for its end and return the exit code; a signal's number is negative."""
         try:

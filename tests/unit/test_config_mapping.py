@@ -8,11 +8,13 @@ import pytest
 from pydantic import TypeAdapter
 
 from adapters.json_text import encode
+from outbox.config.files import FilesRead
+from outbox.config.load import load
 from outbox.config.mapping import MappingField
 from outbox.config.show import effective_yaml
 from outbox.flow.mapping import Mapping
 from outbox.flow.mapping_rules import rules_of
-from tests.unit.config_cases import problems_of, settings_of
+from tests.unit.config_cases import ADAPTERS, URLS, problems_of, settings_of
 
 HEAD = """\
 connections: {crm: {base_url: "https://crm.example.com"}}
@@ -172,7 +174,14 @@ def test_a_mapping_can_be_a_file_beside_the_settings(tmp_path: Path) -> None:
     text = f"{HEAD} mappings/deal.yaml\n"
 
     assert _applied(text, tmp_path, b'{"ref": "x", "country": "DE"}') == {"id": "X", "land": "276"}
-    assert settings_of(text, tmp_path).files() == {folder / "deal.yaml", folder / "land.csv"}
+    (tmp_path / "outbox.yaml").write_text(text, encoding="utf-8")
+    files = FilesRead()
+    load(path=tmp_path / "outbox.yaml", environ=URLS, adapters=ADAPTERS, files=files)
+    for name in ("deal.yaml", "land.csv"):
+        assert files.as_is() == files.as_found()
+        (folder / name).write_text("changed", encoding="utf-8")
+        assert files.as_is() != files.as_found()
+        files.note(folder / name)
 
 
 def test_fractions_of_the_settings_are_taken_as_they_are_written(tmp_path: Path) -> None:

@@ -10,10 +10,14 @@ import yaml
 
 from adapters.registry import ADAPTERS
 from outbox.cli.main import VERBS
+from outbox.config.difference import TAKEN_UP
 from outbox.config.environment import FILE_VARIABLES, VARIABLES
+from outbox.config.include import INCLUDE
 from outbox.config.inventory import warnings_of
 from outbox.config.load import load
 from outbox.config.ownership import Alert, Owner, Tolerance
+from outbox.config.reloading import ReloadSettings
+from outbox.config.settings import Settings
 from outbox.model.alerts import Rule
 from outbox.model.delivery import TRANSITIONS, State
 from outbox.model.errors import ExitCode
@@ -23,6 +27,7 @@ from outbox.model.recovery import RecoveryStrategy
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 
 
 def _column(text: str, heading: str, number: int = 0) -> list[str]:
@@ -128,3 +133,12 @@ def test_the_architecture_lists_every_state_of_a_partition() -> None:
     # Those of the default partition, and what a person has done, are told in the text.
     others = {PartitionState.DETACHED, PartitionState.UNUSED, PartitionState.USED}
     assert _code(_column(ARCHITECTURE, "partition")) == set(PartitionState) - others
+
+
+def test_the_page_of_the_settings_lists_every_key_and_what_a_running_process_takes_up() -> None:
+    keys, fates = _column(CONFIGURATION, "key"), _column(CONFIGURATION, "key", 2)
+    told = {name: fate for cell, fate in zip(keys, fates, strict=True) for name in _code([cell])}
+    assert set(told) == {INCLUDE, *Settings.model_fields}
+    taken_up = {name for name, fate in told.items() if fate == "taken up"}
+    assert taken_up == {INCLUDE, *TAKEN_UP}
+    assert _code(_column(CONFIGURATION, "key of `reload`")) == set(ReloadSettings.model_fields)
