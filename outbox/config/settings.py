@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, SecretStr, ValidationInfo, model_validator
 
+from outbox.config.contracts import ContractSettings
 from outbox.config.flows import AdapterChoice, EventType, Flow, Retry
 from outbox.config.inbox import InboxSettings
 from outbox.config.intake import IntakeSettings
@@ -24,6 +25,7 @@ __all__ = [
     "AdapterChoice",
     "ClaimCheckSettings",
     "Connection",
+    "ContractSettings",
     "EventType",
     "Flow",
     "HttpSettings",
@@ -241,6 +243,7 @@ class Settings(Strict):
     )
     http: Annotated[HttpSettings, Field(description="Where health, metrics and the API are served.")] = HttpSettings()
     log: Annotated[LogSettings, Field(description="What is logged, and how it looks.")] = LogSettings()
+    contracts: Annotated[ContractSettings, Field(description="What payloads must look like.")] = ContractSettings()
     drain: Annotated[Seconds, Field(ge=0, le=3600, description="How long SIGTERM waits for work in flight.")] = 20.0
     connections: Annotated[dict[Name, Connection], Field(default_factory=dict, description="Target systems, by name.")]
     flows: Annotated[dict[Name, Flow], Field(default_factory=dict, description="Integrations, by name.")]

@@ -14,12 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from outbox.model.cursor import Batch, Cursor, Lead, Page, PageLimits
-from outbox.model.envelope import Envelope, RefusedEvent
+from outbox.model.envelope import RefusedEvent
 from outbox.model.errors import OutboxError
 from outbox.model.lifecycle import CaughtUp, CursorSaved, EventRejected, PagePublished, Report, SendingAgain
 from outbox.relay.guard import Guard
+from outbox.relay.judge import judged
 from outbox.relay.pace import finished
-from outbox.relay.ports import Publisher, Session
+from outbox.relay.ports import Contracts, Publisher, Session
 from outbox.supervisor import Pulse, Stop
 
 # One page is confirmed by the broker while the next is on its way to it, and a third is read from the database.
@@ -47,7 +48,7 @@ class _UnderWay:
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
-    """How the relay paces itself."""
+    """How the relay paces itself, and what it lets through (``contracts``; None: everything)."""
 
     limits: PageLimits
     poll_busy_seconds: float = 0.001
@@ -56,6 +57,7 @@ class RelaySettings:
     standby_poll_seconds: float = 1.0
     look_at_unrouted_every_seconds: float = 30.0
     is_draining: bool = False
+    contracts: Contracts | None = None
 
 
 class Leader:
@@ -179,9 +181,9 @@ class Leader:
     async def _send(self, page: Page) -> _Sent:
         """Send a page and return when all of it is confirmed."""
         started_at = time.monotonic()
-        refused = [event for event in page.events if isinstance(event, RefusedEvent)]
-        if len(refused) < len(page.events):
-            refused += await self._publisher.publish([event for event in page.events if isinstance(event, Envelope)])
+        sendable, refused = judged(page.events, self._settings.contracts)
+        if sendable:
+            refused += await self._publisher.publish(sendable)
         for event in refused:
             await self._publisher.publish_rejected(event)
         return _Sent(refused, time.monotonic() - started_at)

@@ -77,6 +77,14 @@ class Publisher(WitnessKeeper, Protocol):
         ...
 
 
+class Contracts(Protocol):
+    """What payloads must look like, as the relay needs it."""
+
+    def refusal(self, event: Envelope) -> str | None:
+        """Return why an event may not be published, None: it may."""
+        ...
+
+
 class Broker(Protocol):
     """Opens publishers; declares the topology first."""
 

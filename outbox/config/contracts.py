@@ -1,0 +1,103 @@
+"""The settings of contracts, and the files of their directory as text. What the files mean is known in outbox.flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from outbox.config.draft import Draft
+from outbox.config.problems import ConfigProblems, Place, Problem
+from outbox.config.references import UnreadableFileError, read_text, shown_path
+from outbox.config.strict import Strict
+
+SECTION, DIRECTORY = "contracts", "directory"
+# A schema is for people to read; something else given by mistake is not read to its end.
+_MAX_FILE_BYTES = 1024 * 1024
+_MAX_FILES = 10_000
+# A README may lie beside the contracts.
+_IGNORED_SUFFIXES = (".md",)
+
+
+class ContractSettings(Strict):
+    """What payloads must look like."""
+
+    directory: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="Where the contracts are, from the settings file's folder; without it nothing is checked.",
+            examples=["contracts"],
+        ),
+    ] = None
+    without: Annotated[
+        Literal["allow", "reject"],
+        Field(description="An event whose type and version have no contract: published, or a dead letter."),
+    ] = "allow"
+    claimed: Annotated[
+        Literal["reject", "allow"],
+        Field(
+            description="An event with a contract whose payload travels as a reference, so that the relay has not "
+            "read it: a dead letter, or published without a check."
+        ),
+    ] = "reject"
+
+
+def anchor_directory(draft: Draft) -> None:
+    """Let a relative directory begin where the settings file is, and not where the process was started."""
+    section = draft.data.get(SECTION)
+    directory = section.get(DIRECTORY) if isinstance(section, dict) else None
+    if isinstance(section, dict) and isinstance(directory, str) and directory and draft.file is not None:
+        section[DIRECTORY] = str(Path(draft.file).parent / directory)
+
+
+def read_contract_files(directory: Path) -> dict[str, str]:
+    """Return the text of every file of a directory of contracts, by path with ``/`` between its parts.
+
+    Hidden files, and folders in folders, are not looked at: Kubernetes mounts both.
+
+    Raises:
+        ConfigProblems: with everything that cannot be read.
+    """
+    texts: dict[str, str] = {}
+    problems: list[Problem] = []
+    name = shown_path(str(directory))
+    try:
+        files = list(_files(directory))
+    except OSError as error:
+        raise _unusable(name, f"cannot be read: {error.strerror or type(error).__name__}") from error
+    if len(files) > _MAX_FILES:
+        raise _unusable(name, f"has {len(files)} files, more than {_MAX_FILES}")
+    if not files:
+        raise _unusable(name, "has no contract, for example order.confirmed/1.json")
+    for file in files:
+        path = file.relative_to(directory).as_posix()
+        try:
+            texts[path] = read_text(file, max_bytes=_MAX_FILE_BYTES)
+        except UnreadableFileError as error:
+            problems.append(Problem(Place("", f"{name}/{path}"), str(error)))
+    if problems:
+        raise ConfigProblems(problems, what="directory of contracts")
+    return texts
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    for entry in sorted(directory.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from (
+                one for one in sorted(entry.iterdir()) if not one.name.startswith(".") and _is_contract_file(one)
+            )
+        elif _is_contract_file(entry):
+            yield entry
+
+
+def _is_contract_file(path: Path) -> bool:
+    return path.suffix not in _IGNORED_SUFFIXES and not path.is_dir()
+
+
+def _unusable(name: str, problem: str) -> ConfigProblems:
+    return ConfigProblems([Problem(Place(f"{SECTION}.{DIRECTORY}", value=name), problem)])

@@ -1,0 +1,44 @@
+"""Which events may not be published because of their contract. Pure; called by the relay for every event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from outbox.flow.contract import ContractSet, check_body
+from outbox.model.contract import breach, contract_name
+from outbox.model.envelope import Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class ContractGate:
+    """The contracts, and what becomes of events that cannot be judged by one.
+
+    ``without``: their type and version have none. ``claimed``: their payload was too large to be read here.
+    """
+
+    contracts: ContractSet
+    without: Literal["allow", "reject"] = "allow"
+    claimed: Literal["reject", "allow"] = "reject"
+
+    def refusal(self, event: Envelope) -> str | None:
+        """Return why an event may not be published, without anything of its payload; None: it may."""
+        contract = self.contracts.contract(event.type, event.version)
+        if contract is None:
+            return None if self.without == "allow" else self._unknown(event)
+        if event.claimed_bytes is not None:
+            return None if self.claimed == "allow" else _unread(event, event.claimed_bytes)
+        violations = check_body(contract, event.payload)
+        return breach(event.type, event.version, violations) if violations else None
+
+    def _unknown(self, event: Envelope) -> str:
+        known = ", ".join(map(str, self.contracts.versions(event.type)))
+        others = f"; known versions are {known}" if known else ""
+        return f"{contract_name(event.type, event.version)} has no contract, and contracts.without is reject{others}"
+
+
+def _unread(event: Envelope, payload_bytes: int) -> str:
+    return (
+        f"payload has {payload_bytes} bytes, too many to be checked against contract "
+        f"{contract_name(event.type, event.version)}; contracts.claimed: allow would publish it unchecked"
+    )
