@@ -48,6 +48,7 @@ VERBS: Mapping[str, str] = {
     "once": "once",
     "dead": "dead",
     "xref": "xref",
+    "contract": "contract",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -15,10 +15,12 @@ from outbox.config.strict import Strict
 
 SECTION, DIRECTORY = "contracts", "directory"
 # A schema is for people to read; something else given by mistake is not read to its end.
-_MAX_FILE_BYTES = 1024 * 1024
+MAX_CONTRACT_BYTES = 1024 * 1024
 _MAX_FILES = 10_000
 # A README may lie beside the contracts.
 _IGNORED_SUFFIXES = (".md",)
+# A type and a version.
+_MAX_PARTS = 2
 
 
 class ContractSettings(Strict):
@@ -75,7 +77,7 @@ def read_contract_files(directory: Path) -> dict[str, str]:
     for file in files:
         path = file.relative_to(directory).as_posix()
         try:
-            texts[path] = read_text(file, max_bytes=_MAX_FILE_BYTES)
+            texts[path] = read_text(file, max_bytes=MAX_CONTRACT_BYTES)
         except UnreadableFileError as error:
             problems.append(Problem(Place("", f"{name}/{path}"), str(error)))
     if problems:
@@ -83,20 +85,17 @@ def read_contract_files(directory: Path) -> dict[str, str]:
     return texts
 
 
+def is_looked_at(path: PurePath) -> bool:
+    """Say whether a file of the directory is one of those that are read, by its path in the directory."""
+    is_hidden = any(part.startswith(".") for part in path.parts)
+    return not is_hidden and len(path.parts) <= _MAX_PARTS and path.suffix not in _IGNORED_SUFFIXES
+
+
 def _files(directory: Path) -> Iterator[Path]:
     for entry in sorted(directory.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from (
-                one for one in sorted(entry.iterdir()) if not one.name.startswith(".") and _is_contract_file(one)
-            )
-        elif _is_contract_file(entry):
-            yield entry
-
-
-def _is_contract_file(path: Path) -> bool:
-    return path.suffix not in _IGNORED_SUFFIXES and not path.is_dir()
+        for file in sorted(entry.iterdir()) if entry.is_dir() and not entry.name.startswith(".") else (entry,):
+            if not file.is_dir() and is_looked_at(file.relative_to(directory)):
+                yield file
 
 
 def _unusable(name: str, problem: str) -> ConfigProblems:

@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from outbox.flow.contract_keywords import every_schema
+from outbox.flow.contract_keywords import SchemaPath, every_schema, subschemas
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
+
+# What stands under these describes the value itself, and not a part of it.
+_OF_THE_SAME_VALUE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
 
 Schemas = Mapping[str, Mapping[str, object]]
 
@@ -84,6 +87,40 @@ def reachable(schemas: Schemas, file: str) -> Iterator[Mapping[str, object]]:
                 if isinstance(reference, str) and (other := target_of(name, reference).file) not in seen:
                     seen.add(other)
                     pending.append(other)
+
+
+def circles(schemas: Schemas) -> Iterator[tuple[str, SchemaPath]]:
+    """Yield the schemas that describe a value by themselves: ``{"allOf": [{"$ref": "#"}]}``, also through others."""
+    ended: set[int] = set()
+    for file, root in schemas.items():
+        for path, schema in every_schema(root):
+            if _is_circle(schemas, file, schema, ended):
+                yield file, path
+
+
+def _is_circle(schemas: Schemas, file: str, start: Mapping[str, object], ended: set[int]) -> bool:
+    """Walk over what describes the same value; ``ended`` are schemas that lead into no circle."""
+    pending: list[tuple[str, object]] = list(_beside(schemas, file, start))
+    seen: set[int] = set()
+    while pending:
+        name, schema = pending.pop()
+        if schema is start:
+            return True
+        if isinstance(schema, dict) and id(schema) not in seen | ended:
+            seen.add(id(schema))
+            pending += _beside(schemas, name, schema)
+    ended.add(id(start))
+    return False
+
+
+def _beside(schemas: Schemas, file: str, schema: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    for path, member in subschemas(schema):
+        if path[0] in _OF_THE_SAME_VALUE:
+            yield file, member
+    for word in ("$ref", "$dynamicRef"):
+        if isinstance(reference := schema.get(word), str):
+            target = target_of(file, reference)
+            yield target.file, resolve(schemas, target)
 
 
 def _anchored(root: Mapping[str, object], target: Target) -> object:

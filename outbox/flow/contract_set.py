@@ -14,7 +14,7 @@ from outbox.config.document import UnreadableError, read_document
 from outbox.config.problems import ConfigProblems, Place, Position, Problem, did_you_mean
 from outbox.flow.contract import MASK, Contract, ContractKey, ContractSet
 from outbox.flow.contract_keywords import DIALECT, EXTENSION_PREFIX, KEYWORDS, SchemaPath, every_schema
-from outbox.flow.contract_refs import UnresolvedReference, reachable, resolve, target_of
+from outbox.flow.contract_refs import UnresolvedReference, circles, reachable, resolve, target_of
 
 # Deeper than any schema that a person writes.
 _MAX_DEPTH = 64
@@ -66,6 +66,9 @@ def compile_contracts(directory: str, texts: Mapping[str, str]) -> ContractSet:
             _check_words(draft, file, path, one)
         for error in _META.iter_errors(schema):
             draft.find(file, _said(error), tuple(error.instance_path))
+    if not draft.problems:
+        for file, path in circles(draft.schemas):
+            draft.find(file, "leads back to itself without going down into the value: no value could be judged", path)
     contracts = {} if draft.problems else dict(_compiled(draft))
     if draft.problems:
         raise ConfigProblems(draft.problems, what="directory of contracts")
