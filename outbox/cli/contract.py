@@ -16,7 +16,11 @@ from outbox.flow.contract import ContractSet
 from outbox.flow.contract_changes import Change, Effect, changes
 from outbox.model.errors import ExitCode, OutboxError
 
-_CONTRACT = "What payloads must look like: contracts, their changes, and samples of them. Needs no server."
+_CONTRACT = """\
+What payloads must look like: the contracts, and what their changes break. Needs no server.
+
+Examples: outbox contract check · outbox contract check --dir contracts --against origin/main
+"""
 _CHECK = """\
 Check every contract, and what has changed since another revision; end with 1 when a change breaks producers (what they
 send would be refused) or consumers (what comes is not what they were told), or cannot be judged. One line for each.

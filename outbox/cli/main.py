@@ -49,6 +49,7 @@ VERBS: Mapping[str, str] = {
     "dead": "dead",
     "xref": "xref",
     "contract": "contract",
+    "asyncapi": "asyncapi",
 }
 
 

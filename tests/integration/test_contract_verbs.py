@@ -7,8 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from outbox.model.errors import ExitCode
+from tests.kit.cli import one_flow
 from tests.kit.verbs import Verbs
 
 V1 = {"type": "object", "properties": {"total": {"type": "number", "maximum": 10}}}
@@ -122,6 +124,19 @@ async def test_a_broken_file_is_told_whichever_revision_it_is_of(outbox: Verbs, 
 
     assert "order.confirmed/1.json:1:2 /requierd: is no keyword of JSON Schema 2020-12; did you mean 'required'?" in now
     assert f"HEAD:{contracts}/order.confirmed/1.json:1:2 /requierd" in then
+
+
+async def test_the_asyncapi_document_is_the_same_in_yaml_and_json(outbox: Verbs, tmp_path: Path) -> None:
+    write(tmp_path / "contracts", V1)
+    outbox.settings({"contracts": {"directory": "contracts"}} | one_flow())
+
+    as_yaml, as_json = await outbox("asyncapi"), await outbox("asyncapi", "--format", "json", "--title", "Orders")
+
+    document = as_json.json()
+    assert document["info"] == {"title": "Orders", "version": "1.0.0"}
+    assert document["components"]["messages"]["order.confirmed.v1"]["x-version"] == 1
+    assert yaml.safe_load(as_yaml.out) == document | {"info": {"title": "Outbox events", "version": "1.0.0"}}
+    assert "mq-password" not in as_yaml.out
 
 
 async def test_the_settings_say_where_the_contracts_are(outbox: Verbs, tmp_path: Path) -> None:
