@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from outbox.flow.contract import ContractKey, ContractSet
 from outbox.flow.contract_bundle import bundle_name, bundled
 from outbox.model.amqp_url import AmqpUrl
 from outbox.model.claim import CLAIM_CONTENT_TYPE, EVENT_CONTENT_TYPE
+from outbox.model.topics import is_routed
 from outbox.rabbitmq.desired import EVENTS, Desired, ExchangeSpec, QueueSpec, flow_queue
 
 Part = dict[str, object]
@@ -160,7 +160,7 @@ def _type_channel(described: Described, event_type: str, keys: Sequence[Contract
 
 
 def _queue_channel(described: Described, queue: QueueSpec, keys: Sequence[ContractKey]) -> Part:
-    taken = [key for key in keys if queue.exchange == EVENTS and _is_routed(queue.routing_keys, key.type)]
+    taken = [key for key in keys if queue.exchange == EVENTS and is_routed(queue.routing_keys, key.type)]
     prefixes = (text for prefix, text in _QUEUE_PREFIXES.items() if queue.name.startswith(prefix))
     return {
         "address": queue.name,
@@ -195,16 +195,6 @@ def _exchange(exchange: ExchangeSpec, described: Described) -> Part:
     }
     arguments = exchange.arguments(described.topology.mode)
     return spec | ({"x-arguments": arguments} if arguments else {})
-
-
-def _is_routed(patterns: Sequence[str], event_type: str) -> bool:
-    """Say whether a topic exchange routes a type by one of these patterns."""
-    return any(_expression(pattern).fullmatch(f".{event_type}") for pattern in patterns)
-
-
-def _expression(pattern: str) -> re.Pattern[str]:
-    words = {"#": r"(?:\.[^.]+)*", "*": r"\.[^.]+"}
-    return re.compile("".join(words.get(word) or re.escape(f".{word}") for word in pattern.split(".")))
 
 
 def _publish(event_type: str) -> Part:

@@ -13,7 +13,7 @@ from outbox.config.problems import ConfigProblems, Place, Problem
 from outbox.config.references import UnreadableFileError, read_text, shown_path
 from outbox.config.strict import Strict
 
-SECTION, DIRECTORY = "contracts", "directory"
+SECTION, DIRECTORY, SAMPLES, TARGET_SCHEMA = "contracts", "directory", "samples", "target_schema"
 # A schema is for people to read; something else given by mistake is not read to its end.
 MAX_CONTRACT_BYTES = 1024 * 1024
 _MAX_FILES = 10_000
@@ -34,6 +34,14 @@ class ContractSettings(Strict):
             examples=["contracts"],
         ),
     ] = None
+    samples: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="Where samples of payloads are, from the settings file's folder, for outbox contract test.",
+            examples=["samples"],
+        ),
+    ] = None
     without: Annotated[
         Literal["allow", "reject"],
         Field(description="An event whose type and version have no contract: published, or a dead letter."),
@@ -47,12 +55,17 @@ class ContractSettings(Strict):
     ] = "reject"
 
 
-def anchor_directory(draft: Draft) -> None:
-    """Let a relative directory begin where the settings file is, and not where the process was started."""
-    section = draft.data.get(SECTION)
-    directory = section.get(DIRECTORY) if isinstance(section, dict) else None
-    if isinstance(section, dict) and isinstance(directory, str) and directory and draft.file is not None:
-        section[DIRECTORY] = str(Path(draft.file).parent / directory)
+def anchor_paths(draft: Draft) -> None:
+    """Let relative paths begin where the settings file is, and not where the process was started."""
+    if draft.file is None:
+        return
+    folder, flows = Path(draft.file).parent, draft.data.get("flows")
+    named = [(draft.data.get(SECTION), name) for name in (DIRECTORY, SAMPLES)]
+    named += [(flow, TARGET_SCHEMA) for flow in (flows.values() if isinstance(flows, dict) else ())]
+    for section, name in named:
+        path = section.get(name) if isinstance(section, dict) else None
+        if isinstance(section, dict) and isinstance(path, str) and path:
+            section[name] = str(folder / path)
 
 
 def read_contract_files(directory: Path) -> dict[str, str]:

@@ -157,6 +157,10 @@ class Flow(Strict):
     links: Annotated[
         Links | None, Field(description="Receipts link the keys of its events with the ids that the target gave.")
     ] = None
+    target_schema: Annotated[
+        str | None,
+        Field(min_length=1, description="JSON Schema of the target document, for outbox contract test."),
+    ] = None
     retry: Annotated[Retry, Field(description="When to try again, and when to stop.")] = Retry()
     circuit: Annotated[Circuit, Field(description="When a target in trouble is left alone, and for how long.")] = (
         Circuit()

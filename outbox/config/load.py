@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from outbox.config.choices import choose_adapters
-from outbox.config.contracts import anchor_directory
+from outbox.config.contracts import anchor_paths
 from outbox.config.document import UnreadableError, read_document
 from outbox.config.draft import Draft
 from outbox.config.environment import (
@@ -58,7 +58,7 @@ def load(
         draft.set_variable(key_path)
     read_mapping_files(draft, mappings or {})
     referenced = substitute(draft, environ)
-    anchor_directory(draft)
+    anchor_paths(draft)
     settings = _validated(draft, adapters)
     problems = [*environment.problems, *draft.problems()]
     if lost_file is None:

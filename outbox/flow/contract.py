@@ -103,14 +103,27 @@ def check(contracts: ContractSet, event_type: str, version: int, body: bytes) ->
     return () if contract is None else check_body(contract, body)
 
 
-def check_body(contract: Contract, body: bytes) -> Sequence[Violation]:
-    """Return how a payload breaks this contract."""
+def check_body(contract: Contract, body: bytes, *, shows_names: bool = False) -> Sequence[Violation]:
+    """Return how a payload breaks this contract; with ``shows_names`` also by names that are the payload's own."""
     try:
-        contract.validator.validate(parse_body(body))
+        value = parse_body(body)
     except UnreadableBody as unreadable:
         return (unreadable.violation,)
+    return violations_of(contract.validator, value, None if shows_names else contract.names)
+
+
+def violations_of(validator: Validator, value: object, names: frozenset[str] | None = None) -> Sequence[Violation]:
+    """Return how a value breaks a schema: the first violation, or nothing.
+
+    Args:
+        validator: of the schema.
+        value: JSON, numbers with a fraction as `Decimal`.
+        names: those that may be shown, None: all of them.
+    """
+    try:
+        validator.validate(value)
     except jsonschema_rs.ValidationError as error:
-        return (_violation(contract, error),)
+        return (_violation(error, names),)
     return ()
 
 
@@ -119,7 +132,7 @@ def kind_of(value: object) -> str:
     return _KINDS.get(type(value), "a value")
 
 
-def _violation(contract: Contract, error: jsonschema_rs.ValidationError) -> Violation:
+def _violation(error: jsonschema_rs.ValidationError, names: frozenset[str] | None) -> Violation:
     rule = next((part for part in reversed(error.schema_path) if isinstance(part, str)), "")
     path = list(error.instance_path)
     found, wanted = kind_of(error.instance), None
@@ -128,10 +141,10 @@ def _violation(contract: Contract, error: jsonschema_rs.ValidationError) -> Viol
             # The place of what is missing says more than the place of what it is missing in.
             path.append(missing)
             found = "nothing"
-        case jsonschema_rs.ValidationErrorKind.AdditionalProperties() | (
-            jsonschema_rs.ValidationErrorKind.UnevaluatedProperties()
+        case jsonschema_rs.ValidationErrorKind.AdditionalProperties(unexpected) | (
+            jsonschema_rs.ValidationErrorKind.UnevaluatedProperties(unexpected)
         ):
-            path.append(_UNNAMED)
+            path.append(unexpected[0] if names is None and unexpected else _UNNAMED)
             found = "a property that the contract does not have"
         case jsonschema_rs.ValidationErrorKind.FalseSchema():
             rule, found = "false", f"{found} where nothing is allowed"
@@ -139,7 +152,7 @@ def _violation(contract: Contract, error: jsonschema_rs.ValidationError) -> Viol
             rule = "propertyNames"
         case _ if rule in _SHORT_DEMANDS:
             wanted = _demand(error.kind)
-    return Violation(_pointer(path, contract.names), rule, found, wanted)
+    return Violation(_pointer(path, names), rule, found, wanted)
 
 
 def _demand(kind: jsonschema_rs.ValidationErrorKind) -> str:
@@ -147,8 +160,10 @@ def _demand(kind: jsonschema_rs.ValidationErrorKind) -> str:
     return " or ".join(map(str, demanded)) if isinstance(demanded, list) else str(demanded)
 
 
-def _pointer(path: Sequence[str | int], names: frozenset[str]) -> str:
-    return "".join(f"/{_escaped(part) if isinstance(part, int) or part in names else _UNNAMED}" for part in path)
+def _pointer(path: Sequence[str | int], names: frozenset[str] | None) -> str:
+    return "".join(
+        f"/{_escaped(part) if names is None or isinstance(part, int) or part in names else _UNNAMED}" for part in path
+    )
 
 
 def _escaped(part: str | int) -> str:

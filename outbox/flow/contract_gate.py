@@ -31,6 +31,13 @@ class ContractGate:
         violations = check_body(contract, event.payload)
         return breach(event.type, event.version, violations) if violations else None
 
+    def complaint(self, event_type: str, version: int, body: bytes) -> str | None:
+        """Return what is wrong with a payload that comes from outside, without anything of it; None: nothing."""
+        contract = self.contracts.contract(event_type, version)
+        if contract is None:
+            return None if self.without == "allow" else "has no contract"
+        return "; ".join(map(str, check_body(contract, body))) or None
+
     def _unknown(self, event: Envelope) -> str:
         known = ", ".join(map(str, self.contracts.versions(event.type)))
         others = f"; known versions are {known}" if known else ""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox.flow.contract import check
+from outbox.flow.contract import check, check_body
 from outbox.flow.contract_gate import ContractGate
 from outbox.model.contract import Violation, breach
 from outbox.model.envelope import Envelope
@@ -56,6 +56,24 @@ def test_a_violation_names_path_rule_and_kind_of_value(body: str, expected: str 
     violations = check(CONTRACTS, TYPE, 1, body.encode())
 
     assert [str(one) for one in violations] == ([] if expected is None else [expected])
+
+
+def test_names_of_the_payload_are_shown_where_it_is_a_sample() -> None:
+    contract = CONTRACTS.contract(TYPE, 1)
+    assert contract is not None
+
+    (violation,) = check_body(contract, b'{"order_ref": "", "lines": [{"quantiti": 1}]}', shows_names=True)
+
+    assert str(violation).startswith("/lines/0/quantiti: rule additionalProperties")
+
+
+def test_a_complaint_is_for_whoever_takes_payloads_from_outside() -> None:
+    strict = ContractGate(CONTRACTS, without="reject")
+
+    assert strict.complaint(TYPE, 1, b'{"order_ref": "SO-1"}') is None
+    assert strict.complaint(TYPE, 1, b"{}") == "/order_ref: rule required, found nothing"
+    assert strict.complaint(TYPE, 2, b"{}") == "has no contract"
+    assert ContractGate(CONTRACTS).complaint(TYPE, 2, b"{}") is None
 
 
 def test_a_type_or_version_without_contract_has_no_violations() -> None:
