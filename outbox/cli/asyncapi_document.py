@@ -115,7 +115,7 @@ def _message(described: Described, key: ContractKey) -> Part:
         message
         | {"payload": {"$ref": f"#/components/schemas/{bundle_name(contract.file)}"}}
         | ({"description": described_by} if isinstance(described_by, str) else {})
-        | ({"deprecated": True} if contract.schema.get("deprecated") is True else {})
+        | ({"deprecated": True} if contract.deprecated_on is not None else {})
     )
 
 

@@ -16,6 +16,7 @@ from outbox.cli.contract_samples import flows_of, samples_in
 from outbox.flow.contract import ContractSet
 from outbox.flow.contract_changes import Change, Effect, changes
 from outbox.flow.contract_samples import failures, missing
+from outbox.model.contract import contract_name
 from outbox.model.errors import ExitCode, OutboxError
 from outbox.wiring_contracts import contracts_of
 
@@ -149,6 +150,11 @@ def _print(contracts: ContractSet, found: list[Change], against: str | None) -> 
             f" {escape(change.rule)}: {escape(change.text)}",
             soft_wrap=True,
         )
+    for contract in contracts.contracts.values():
+        if contract.deprecated_on is not None:
+            output.print(
+                f"{escape(contract_name(*contract.key))}: deprecated on {contract.deprecated_on}", soft_wrap=True
+            )
     types = len({key.type for key in contracts.contracts})
     since = "" if against is None else f", {len(found)} change(s) since {escape(against)}"
     output.print(f"{len(contracts.contracts)} contract(s) of {types} type(s){since}", soft_wrap=True)

@@ -58,7 +58,7 @@ class Contract:
     """One contract.
 
     ``file`` is its path in the directory, ``schema`` the file's JSON, ``names`` are the properties that it and what it
-    refers to declare.
+    refers to declare. ``deprecated_on`` is the day from which nobody should send it any more.
     """
 
     key: ContractKey
@@ -66,6 +66,7 @@ class Contract:
     schema: Mapping[str, object]
     validator: Validator
     names: frozenset[str]
+    deprecated_on: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

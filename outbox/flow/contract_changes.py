@@ -12,6 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from outbox.flow.contract import Contract, ContractKey, ContractSet
+from outbox.flow.contract_keywords import DEPRECATED_ON
 from outbox.flow.contract_level import Reason
 from outbox.flow.contract_narrowing import narrowings
 from outbox.flow.schema_view import View, is_same
@@ -57,6 +58,9 @@ def changes(old: ContractSet, new: ContractSet) -> list[Change]:
             found.append(_told(key, Effect.BREAKS_CONSUMERS, "file", "was removed"))
         else:
             found += _changed(key, _view(old, before), _view(new, after))
+            if before.deprecated_on != after.deprecated_on:
+                text = f"was {_shown(before.deprecated_on)}, is {_shown(after.deprecated_on)}"
+                found.append(_told(key, Effect.COMPATIBLE, DEPRECATED_ON, text))
     return found
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from outbox.flow.contract import ContractSet, check_body
@@ -10,7 +12,7 @@ from outbox.model.contract import breach, contract_name
 from outbox.model.envelope import Envelope
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ContractGate:
     """The contracts, and what becomes of events that cannot be judged by one.
 
@@ -20,6 +22,12 @@ class ContractGate:
     contracts: ContractSet
     without: Literal["allow", "reject"] = "allow"
     claimed: Literal["reject", "allow"] = "reject"
+
+    @cached_property
+    def deprecated(self) -> Mapping[tuple[str, int], str]:
+        """Return the dates of deprecated types and versions."""
+        dates = {key: one.deprecated_on for key, one in self.contracts.contracts.items()}
+        return {key: date for key, date in dates.items() if date is not None}
 
     def refusal(self, event: Envelope) -> str | None:
         """Return why an event may not be published, without anything of its payload; None: it may."""

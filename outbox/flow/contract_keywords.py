@@ -35,6 +35,8 @@ _PLAIN = frozenset(
 KEYWORDS = ONE_SCHEMA | SCHEMA_LISTS | SCHEMA_MAPS | ANNOTATIONS | _PLAIN
 # A schema's owner may say more, which nobody here reads.
 EXTENSION_PREFIX = "x-"
+# From when nobody should send a version any more; at the top of its contract.
+DEPRECATED_ON = "x-deprecated-on"
 
 
 def subschemas(schema: Mapping[str, object], path: SchemaPath = ()) -> Iterator[tuple[SchemaPath, object]]:

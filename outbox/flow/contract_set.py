@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 
 import jsonschema_rs
@@ -13,7 +14,7 @@ import jsonschema_rs
 from outbox.config.document import UnreadableError, read_document
 from outbox.config.problems import ConfigProblems, Place, Position, Problem, did_you_mean
 from outbox.flow.contract import MASK, Contract, ContractKey, ContractSet
-from outbox.flow.contract_keywords import DIALECT, EXTENSION_PREFIX, KEYWORDS, SchemaPath, every_schema
+from outbox.flow.contract_keywords import DEPRECATED_ON, DIALECT, EXTENSION_PREFIX, KEYWORDS, SchemaPath, every_schema
 from outbox.flow.contract_refs import UnresolvedReference, circles, reachable, resolve, target_of
 
 # Deeper than any schema that a person writes.
@@ -109,6 +110,8 @@ def _read(draft: _Draft, file: str) -> None:
 def _check_words(draft: _Draft, file: str, path: SchemaPath, schema: Mapping[str, object]) -> None:
     for word, value in schema.items():
         at = (*path, word)
+        if word == DEPRECATED_ON and (path or not _is_date(value)):
+            draft.find(file, "must be a date such as 2027-03-31, at the top of a contract", at)
         if word in {"$id", "$vocabulary"}:
             draft.find(file, "is not allowed: files refer to each other by their path", at)
         elif word == "$schema" and value not in _DIALECTS:
@@ -147,7 +150,9 @@ def _compiled(draft: _Draft) -> Iterator[tuple[ContractKey, Contract]]:
             continue
         key = contract_key(file)
         if key is not None:
-            yield key, Contract(key, file, schema, validator, frozenset(_names(reachable(draft.schemas, file))))
+            names = frozenset(_names(reachable(draft.schemas, file)))
+            until = schema.get(DEPRECATED_ON)
+            yield key, Contract(key, file, schema, validator, names, until if isinstance(until, str) else None)
 
 
 def _names(schemas: Iterable[Mapping[str, object]]) -> Iterator[str]:
@@ -170,6 +175,13 @@ def _said(error: jsonschema_rs.ValidationError | jsonschema_rs.ReferencingError)
             "see docs/contracts.md)"
         )
     return error.message.partition("\n")[0]
+
+
+def _is_date(value: object) -> bool:
+    try:
+        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
 
 
 def _depth_exceeds(value: object, most: int) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
+from outbox.model.contract_events import DeprecatedPublished
 from outbox.model.envelope import BREAKS_CONTRACT, Envelope, RefusedEvent
 from outbox.relay.ports import Contracts
 
@@ -24,6 +26,15 @@ def judged(
             else:
                 refused.append(_refused(event, reason))
     return sendable, refused
+
+
+def deprecated(events: Sequence[Envelope], stream: str, contracts: Contracts | None) -> list[DeprecatedPublished]:
+    """Return what there is to tell of deprecated versions among events."""
+    dates = {} if contracts is None else contracts.deprecated
+    if not dates:
+        return []
+    counted = Counter(key for event in events if (key := (event.type, event.version)) in dates)
+    return [DeprecatedPublished(stream, *key, dates[key], times) for key, times in counted.items()]
 
 
 def _refused(event: Envelope, reason: str) -> RefusedEvent:

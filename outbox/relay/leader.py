@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from outbox.model.contract_events import DeprecatedPublished
 from outbox.model.cursor import Batch, Cursor, Lead, Page, PageLimits
 from outbox.model.envelope import RefusedEvent
 from outbox.model.errors import OutboxError
 from outbox.model.lifecycle import CaughtUp, CursorSaved, EventRejected, PagePublished, Report, SendingAgain
 from outbox.relay.guard import Guard
-from outbox.relay.judge import judged
+from outbox.relay.judge import deprecated, judged
 from outbox.relay.pace import finished
 from outbox.relay.ports import Contracts, Publisher, Session
 from outbox.supervisor import Pulse, Stop
@@ -31,10 +32,11 @@ _PAUSE_GROWTH = 1.5
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """The end of a page: what the broker will never take, and after how long the rest was confirmed."""
+    """The end of a page: what may not or cannot be sent, and after how long the rest was confirmed."""
 
     refused: Sequence[RefusedEvent]
     confirm_seconds: float
+    deprecated: Sequence[DeprecatedPublished] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,8 @@ class Leader:
             refused += await self._publisher.publish(sendable)
         for event in refused:
             await self._publisher.publish_rejected(event)
-        return _Sent(refused, time.monotonic() - started_at)
+        told = deprecated(sendable, self._stream, self._settings.contracts)
+        return _Sent(refused, time.monotonic() - started_at, told)
 
     async def _pass_first(self, pulse: Pulse) -> None:
         """Let the cursor pass the first page under way, once it is confirmed and its refused events are recorded."""
@@ -196,6 +199,8 @@ class Leader:
         for event in sent.refused:
             await self._session.reject(event)
             self._report(EventRejected(self._stream, event.message_id, event.sequence, event.reason))
+        for told in sent.deprecated:
+            self._report(told)
         self._under_way.popleft()
         self._is_worth_saving = True
         if page.events:

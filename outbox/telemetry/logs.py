@@ -10,7 +10,15 @@ from typing import assert_never
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
-from outbox.model import consumer_events, dead_copies, flow_events, guard_events, lane_events, reconcile_events
+from outbox.model import (
+    consumer_events,
+    contract_events,
+    dead_copies,
+    flow_events,
+    guard_events,
+    lane_events,
+    reconcile_events,
+)
 from outbox.model import lifecycle as happened
 from outbox.model.intake_events import IntakeEvents
 from outbox.model.lifecycle import Lifecycle
@@ -59,6 +67,7 @@ class LifecycleLog:
         self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(program=program)
         self._caught_up: set[str] = set()
         self._unrouted = 0
+        self._deprecated: set[tuple[str, int]] = set()
 
     def __call__(self, event: Lifecycle) -> None:
         """Write one event."""
@@ -71,6 +80,10 @@ class LifecycleLog:
                 return
             case happened.LeadTaken(stream):
                 self._caught_up.discard(stream)
+            case contract_events.DeprecatedPublished(_, event_type, version):
+                if (event_type, version) in self._deprecated:
+                    return
+                self._deprecated.add((event_type, version))
             case happened.UnroutedSeen(messages):
                 if messages == self._unrouted:
                     return
@@ -105,6 +118,16 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
                 stream=stream,
                 timeline_before=timeline_before,
                 verified_events=verified_events,
+            )
+        case contract_events.DeprecatedPublished(stream, event_type, version, deprecated_on, events):
+            log.warning(
+                "events of a deprecated version are published",
+                stream=stream,
+                type=event_type,
+                version=version,
+                deprecated_on=deprecated_on,
+                events=events,
+                next_step="let producers write a newer version; told once, outbox_deprecated_events_total counts on",
             )
         case happened.StandingBy(stream):
             log.info("standing by, another relay leads", stream=stream)

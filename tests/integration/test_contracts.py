@@ -8,9 +8,12 @@ from dataclasses import replace
 import pytest
 
 from outbox.model.errors import ExitCode
+from sandbox.ports import free_ports
 from tests.kit.broker import Broker
 from tests.kit.cli import Cli
 from tests.kit.database import Database
+from tests.kit.probe import metrics_of
+from tests.kit.waiting import until
 
 CANARY = "CANARY-0815"
 ORDER = {
@@ -35,6 +38,7 @@ GOOD = (
     r'{ "order_ref" : "\u0000", "total" : 12345678901234567890.07, "more": {} }',
 )
 KEYS = 3
+DEPRECATED = 'outbox_deprecated_events_total{type="order.confirmed",version="1"}'
 
 
 @pytest.fixture
@@ -122,6 +126,25 @@ async def test_a_payload_that_is_not_read_is_published_unchecked_only_where_the_
     (row,) = await database.rows("select sequence, reason from outbox.rejected")
     assert row["sequence"] == 1
     assert "payload has 4108 bytes, too many to be checked against contract order.confirmed@1" in row["reason"]
+
+
+async def test_a_deprecated_version_is_published_counted_and_told_once(relay: Cli, database: Database) -> None:
+    old = {"x-deprecated-on": "2027-03-31"} | ORDER
+    (relay.folder / "contracts" / "order.confirmed" / "1.json").write_text(json.dumps(old), encoding="utf-8")
+    await emit(database, [GOOD[0]] * 3)
+
+    (port,) = free_ports(1)
+
+    async def are_counted() -> bool:
+        return (await metrics_of(port)).get(DEPRECATED) == 5
+
+    async with relay.running("relay", OUTBOX_HTTP_PORT=str(port)) as running:
+        first = await running.logged("events of a deprecated version are published")
+        await emit(database, [GOOD[0]] * 2)
+        await until(are_counted, what="five events of the deprecated version are counted")
+
+    assert (first["type"], first["version"], first["deprecated_on"]) == ("order.confirmed", 1, "2027-03-31")
+    assert [line["level"] for line in running.find(str(first["event"]))] == ["warning"]
 
 
 async def test_a_relay_with_broken_contracts_publishes_nothing_and_names_the_line(

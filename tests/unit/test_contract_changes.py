@@ -83,6 +83,12 @@ def test_a_published_version_that_changed_without_breaking_anybody_is_told() -> 
     ]
 
 
+def test_a_deprecation_is_told_and_breaks_nobody() -> None:
+    assert lines({}, {"x-deprecated-on": "2027-03-31"}) == [
+        'order.confirmed@1: compatible: x-deprecated-on: was not there, is "2027-03-31"'
+    ]
+
+
 def test_a_change_in_a_shared_file_is_a_change_of_all_that_refer_to_it() -> None:
     schema = {"properties": {"total": {"$ref": "../_shared/money.json"}}}
 
