@@ -38,6 +38,7 @@ from outbox.wiring import lanes, postgres_server
 from outbox.wiring_rabbitmq import rabbit_server, routes_of
 from outbox.wiring_reconcile import owner_of, schedule_of, subject_of
 from outbox.wiring_targets import adapters_of
+from outbox.wiring_versions import casts_of
 
 # Fixed for good when a flow is first consumed: how finely its keys can be spread over processes.
 LANES_PER_FLOW = 16
@@ -135,6 +136,7 @@ class App:
                 policy=flow.retry.policy(),
                 rate_per_second=flow.rate_limit,
                 promise=flow.promise(),
+                cast=casts_of(settings, name),
             ),
             self._report,
         )

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from outbox.config.references import UnreadableFileError, read_text
-from outbox.config.settings import Flow, Settings
+from outbox.config.settings import Settings
 from outbox.flow.contract import ContractKey, Validator
 from outbox.flow.contract_samples import Sample, SampledFlow, target_validator
 from outbox.flow.contract_set import contract_key
-from outbox.flow.mapping import FieldRule, Mapping
 from outbox.model.errors import Misconfigured
+from outbox.wiring_versions import casts_of, mapping_of
 
 _MAX_BYTES = 16 * 1024 * 1024
 
@@ -37,7 +37,9 @@ def flows_of(settings: Settings) -> list[SampledFlow]:
         Misconfigured: a target's schema cannot be used.
     """
     return [
-        SampledFlow(name, flow.events, _mapping(flow), _target(name, flow.target_schema))
+        SampledFlow(
+            name, flow.topics(), casts_of(settings, name), mapping_of(flow.mapping), _target(name, flow.target_schema)
+        )
         for name, flow in settings.flows.items()
     ]
 
@@ -73,10 +75,3 @@ def _target(name: str, schema: str | None) -> Validator | None:
         return target_validator(_text(Path(schema)))
     except ValueError as error:
         raise Misconfigured(f"flows.{name}.target_schema: {schema}: {error}", "correct the file") from error
-
-
-def _mapping(flow: Flow) -> Mapping:
-    return Mapping.compile(
-        FieldRule(field.source_field, field.target_field, field.default, field.has_default, field.required)
-        for field in flow.mapping
-    )

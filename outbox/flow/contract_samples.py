@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import jsonschema_rs
 
-from outbox.flow.contract import ContractKey, ContractSet, Validator, check_body, violations_of
+from outbox.flow.contract import Contract, ContractKey, ContractSet, Validator, check_body, violations_of
 from outbox.model.contract import contract_name
 from outbox.model.errors import MappingError
 from outbox.model.mapping import Map
 from outbox.model.topics import is_routed
+from outbox.model.versions import Cast
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class SampledFlow:
     """A flow as its samples see it. ``target`` is the schema of its target's documents, None: there is none."""
 
     name: str
-    events: Sequence[str]
+    topics: Sequence[str]
+    cast: Cast
     mapping: Map
     target: Validator | None
 
@@ -69,7 +71,7 @@ def missing(samples: Sequence[Sample], contracts: ContractSet, flows: Sequence[S
     types = {key.type for key in sampled}
     return [
         *(f"contract {contract_name(*key)} has no sample" for key in sorted(contracts.contracts.keys() - sampled)),
-        *(f"flow {flow.name} has no sample" for flow in flows if not any(is_routed(flow.events, one) for one in types)),
+        *(f"flow {flow.name} has no sample" for flow in flows if not any(is_routed(flow.topics, one) for one in types)),
     ]
 
 
@@ -83,16 +85,26 @@ def _failures(sample: Sample, contracts: ContractSet, flows: Sequence[SampledFlo
     elif contracts.contracts:
         yield Failure(sample.file, step, "there is no such contract")
     for flow in flows:
-        if is_routed(flow.events, sample.key.type):
-            yield from _through(sample, flow)
+        if is_routed(flow.topics, sample.key.type):
+            yield from _through(sample, contracts, flow)
 
 
-def _through(sample: Sample, flow: SampledFlow) -> Iterator[Failure]:
+def _through(sample: Sample, contracts: ContractSet, flow: SampledFlow) -> Iterator[Failure]:
     try:
-        document = flow.mapping.apply(sample.body)
+        version, body = flow.cast(*sample.key, sample.body)
+        if version != sample.key.version:
+            yield from _cast_well(sample, contracts.contract(sample.key.type, version), body, flow)
+        document = flow.mapping.apply(body)
     except MappingError as error:
         yield Failure(sample.file, f"flow {flow.name}, mapping", str(error))
         return
     if flow.target is not None:
         for violation in violations_of(flow.target, document):
             yield Failure(sample.file, f"flow {flow.name}, target document", str(violation))
+
+
+def _cast_well(sample: Sample, contract: Contract | None, body: bytes, flow: SampledFlow) -> Iterator[Failure]:
+    """Compare what the steps to another version make of a sample with that version's contract."""
+    if contract is not None:
+        for violation in check_body(contract, body, shows_names=True):
+            yield Failure(sample.file, f"flow {flow.name}, cast to {contract_name(*contract.key)}", str(violation))

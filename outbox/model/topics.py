@@ -5,13 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_WORDS = {"#": r"(?:\.[^.]+)*", "*": r"\.[^.]+"}
+from outbox.model.replay import type_patterns
 
 
 def is_routed(patterns: Iterable[str], event_type: str) -> bool:
     """Say whether one of these patterns matches: ``*`` is one word, ``#`` any number of them, also none."""
-    return any(_expression(pattern).fullmatch(f".{event_type}") for pattern in patterns)
-
-
-def _expression(pattern: str) -> re.Pattern[str]:
-    return re.compile("".join(_WORDS.get(word) or re.escape(f".{word}") for word in pattern.split(".")))
+    return any(re.search(expression, f".{event_type}") for expression in type_patterns(patterns))

@@ -70,12 +70,29 @@ async def test_whatever_stops_a_sample_is_one_line(outbox: Verbs) -> None:
         "order.confirmed/1/a-contract.json: contract order.confirmed@1: /total: rule type (number), found a string",
         f"order.confirmed/1/a-contract.json: {TARGET}: /amount: rule type (number), found a string",
         "order.confirmed/1/b-mapping.json: contract order.confirmed@1: /order_ref: rule required, found nothing",
-        f"order.confirmed/1/b-mapping.json: flow {FLOW}, mapping: field 'order_ref': is missing",
+        f"order.confirmed/1/b-mapping.json: flow {FLOW}, mapping: field 'order_ref' (for 'ref'): is missing",
         f"order.confirmed/1/c-target.json: {TARGET}: /amount: rule multipleOf (0.01), found a number",
         f"order.confirmed/1/d-pattern.json: {TARGET}: /ref: rule pattern, found a string",
         "order.confirmed/2/e-version.json: contract order.confirmed@2: there is no such contract",
     ]
     assert ended.out.splitlines()[-1] == "5 sample(s), 5 of them failed"
+
+
+async def test_a_step_to_another_version_is_held_to_its_contract(outbox: Verbs) -> None:
+    content = json.loads((outbox.folder / "outbox.yaml").read_text(encoding="utf-8"))
+    content["flows"][FLOW] |= {"events": ["order.confirmed@2"], "mapping": []}
+    fields = [{"source_field": "order_ref", "target_field": "ref"}, {"source_field": "total", "target_field": "amount"}]
+    content["upcasters"] = {"order.confirmed@1": {"to": 2, "mapping": fields}}
+    outbox.settings(content)
+    write(outbox.folder / "contracts/order.confirmed/2.json", {"required": ["amount"]})
+    sample(outbox, "order.confirmed/1/good.json", {"order_ref": "SO-1", "total": 1})
+    sample(outbox, "order.confirmed/1/without.json", {"order_ref": "SO-1"})
+
+    ended = await outbox("contract", "test")
+
+    assert [line.partition("samples/")[2] for line in ended.out.splitlines()[:-2]] == [
+        f"order.confirmed/1/without.json: flow {FLOW}, cast to order.confirmed@2: /amount: rule required, found nothing"
+    ]
 
 
 async def test_what_no_sample_proves_is_told_and_fails_where_every_one_is_asked_for(outbox: Verbs) -> None:
