@@ -13,6 +13,7 @@ from tests.kit.broker import Broker
 from tests.kit.cli import Cli
 from tests.kit.database import Database
 from tests.kit.probe import metrics_of
+from tests.kit.verbs import Verbs
 from tests.kit.waiting import until
 
 CANARY = "CANARY-0815"
@@ -158,3 +159,20 @@ async def test_a_relay_with_broken_contracts_publishes_nothing_and_names_the_lin
     assert "the directory of contracts has 1 problem:" in refusal
     assert "contracts/order.confirmed/2.json:1:2 /type:" in refusal
     assert await database.value("select position from outbox.cursor") == 0
+
+
+async def test_the_check_tells_of_contracts_and_of_what_is_wrong_with_them(relay: Cli) -> None:
+    order = relay.folder / "contracts" / "order.confirmed"
+    (order / "2.json").write_text('{"x-deprecated-on": "2027-03-31"}', encoding="utf-8")
+
+    right = await Verbs(relay.folder, relay.pg_url, relay.amqp_url)("check", "--json")
+    (order / "3.json").write_text("{", encoding="utf-8")
+    wrong = await Verbs(relay.folder, relay.pg_url, relay.amqp_url)("check", "--json")
+
+    assert [(row["result"], row["text"]) for row in json.loads(right.out) if row["subject"] == "contracts"] == [
+        ("right", "2 contract(s) of 1 type(s)"),
+        ("note", "order.confirmed@2 is deprecated on 2027-03-31"),
+    ]
+    (row,) = [row for row in json.loads(wrong.out) if row["subject"] == "contracts"]
+    assert (wrong.code, row["result"]) == (ExitCode.CHECK_FAILED, "wrong")
+    assert "3.json:1:2: is not JSON" in row["text"]
