@@ -63,10 +63,10 @@ class Casts:
         """Return the steps from a version to another, None: they do not lead there."""
         is_up = wanted > key.version
         found: list[Step] = []
-        # Each step leads on in the same direction, so a walk ends: there, behind it, or where no step begins.
+        # Each step leads on in the same direction, so a walk ends: there, or where no step begins.
         while key.version != wanted:
             step = (self.up if is_up else self.down).get(key)
-            if step is None or (step.to > wanted if is_up else step.to < wanted):
+            if step is None:
                 return None
             found.append(step)
             key = ContractKey(key.type, step.to)

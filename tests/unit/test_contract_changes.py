@@ -138,7 +138,12 @@ def test_a_schema_that_contains_itself_is_compared_to_its_end() -> None:
         ({"const": "x"}, {"const": "x", "enum": ["y"]}),
         (
             {"allOf": [{"additionalProperties": {"type": "string"}}, {"properties": {"a": {}}}]},
-            {"allOf": [{"additionalProperties": {"type": "string"}}, {"additionalProperties": False}]},
+            {
+                "allOf": [
+                    {"additionalProperties": {"type": "string"}},
+                    {"properties": {"a": {}}, "additionalProperties": False},
+                ]
+            },
         ),
     ],
     ids=lambda value: json.dumps(value)[:50],

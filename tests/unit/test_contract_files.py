@@ -82,6 +82,7 @@ def test_every_problem_of_every_file_is_told_with_its_line(tmp_path: Path) -> No
             {"$schema": "http://json-schema.org/draft-07/schema#"},
             "/$schema: must be https://json-schema.org/draft/2020",
         ),
+        ({"$ref": "#"}, "leads back to itself without going down into the value"),
         ({"x-deprecated-on": "soon"}, "/x-deprecated-on: must be a date such as 2027-03-31, at the top of a contract"),
         ({"x-deprecated-on": 20270331}, "/x-deprecated-on: must be a date such as 2027-03-31"),
         ({"items": {"x-deprecated-on": "2027-03-31"}}, "/items/x-deprecated-on: must be a date such as"),
@@ -138,6 +139,23 @@ def test_files_refer_to_each_other_and_to_what_a_mount_links_to(tmp_path: Path) 
 
     assert list(contracts.contracts) == [ContractKey("order.confirmed", 1)]
     assert contracts.versions("order.confirmed") == [1]
+
+
+def test_a_circle_through_other_files_is_told_where_each_part_of_it_is(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        {FILE: '{"anyOf": [{"$ref": "../_shared/a.json"}]}', "_shared/a.json": '{"$ref": "../order.confirmed/1.json"}'},
+    )
+
+    assert [text.partition(":")[0] for text in found] == ["contracts/_shared/a.json"] + [f"contracts/{FILE}"] * 2
+    assert all("leads back to itself" in text for text in found)
+    assert len(problems(tmp_path, {FILE: '{"allOf": [{"not": {"$ref": "#"}}]}', "_shared/a.json": "{}"})) == 3
+
+
+def test_a_schema_may_contain_itself_further_down(tmp_path: Path) -> None:
+    tree = '{"properties": {"below": {"items": {"$ref": "#"}}}, "allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {}}}'
+
+    assert compiled(tmp_path, {FILE: tree}).versions("order.confirmed") == [1]
 
 
 @pytest.mark.parametrize("place", ["_shared/a.json", "b/1.json"])
