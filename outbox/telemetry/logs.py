@@ -22,6 +22,7 @@ from outbox.model import (
 from outbox.model import lifecycle as happened
 from outbox.model.intake_events import IntakeEvents
 from outbox.model.lifecycle import Lifecycle
+from outbox.telemetry.contract_log import write_deprecated
 from outbox.telemetry.intake_logs import write_intake
 from outbox.telemetry.totals_log import write_totals
 
@@ -119,16 +120,8 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
                 timeline_before=timeline_before,
                 verified_events=verified_events,
             )
-        case contract_events.DeprecatedPublished(stream, event_type, version, deprecated_on, events):
-            log.warning(
-                "events of a deprecated version are published",
-                stream=stream,
-                type=event_type,
-                version=version,
-                deprecated_on=deprecated_on,
-                events=events,
-                next_step="let producers write a newer version; told once, outbox_deprecated_events_total counts on",
-            )
+        case contract_events.DeprecatedPublished():
+            write_deprecated(log, event)
         case happened.StandingBy(stream):
             log.info("standing by, another relay leads", stream=stream)
         case happened.PagePublished(stream, events, last_sequence, oldest_age_seconds, confirm_seconds):

@@ -15,7 +15,7 @@ from outbox.model.errors import ExitCode
 from tests.kit.cli import FLOW, Cli, one_flow
 from tests.kit.database import Database
 
-VERBS = ("migrate", "emit", "run", "relay", "consume", "status", "config", "topology", "once", "contract", "asyncapi")
+VERBS = ("migrate", "emit", "run", "relay", "consume", "status", "config", "topology", "once")
 TOO_DEEP = "[" * 60_000 + "]" * 60_000
 
 

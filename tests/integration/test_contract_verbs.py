@@ -126,6 +126,21 @@ async def test_a_broken_file_is_told_whichever_revision_it_is_of(outbox: Verbs, 
     assert f"HEAD:{contracts}/order.confirmed/1.json:1:2 /requierd" in then
 
 
+@pytest.mark.parametrize(
+    ("verb", "example"),
+    [
+        (("contract",), "outbox contract check --dir contracts --against origin/main"),
+        (("contract", "check"), "outbox contract check --dir new --against old --format json"),
+        (("contract", "test"), "outbox contract test --samples samples --every"),
+        (("asyncapi",), "outbox asyncapi > asyncapi.yaml"),
+    ],
+)
+async def test_the_help_has_examples(outbox: Verbs, verb: tuple[str, ...], example: str) -> None:
+    said = (await outbox(*verb, "--help")).out
+
+    assert example in " ".join(said.split()).partition("Examples:")[2]
+
+
 async def test_the_asyncapi_document_is_the_same_in_yaml_and_json(outbox: Verbs, tmp_path: Path) -> None:
     write(tmp_path / "contracts", V1)
     outbox.settings({"contracts": {"directory": "contracts"}} | one_flow())
