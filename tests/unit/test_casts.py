@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from outbox.flow.mapping import Mapping as Fields
 from outbox.model.errors import MappingError, Misconfigured
 from outbox.model.versions import topic_of, unchanged, version_of
 from outbox.wiring_rabbitmq import routes
+from outbox.wiring_reconcile import subject_of
 from outbox.wiring_versions import casts_of
 from tests.kit.cli import FLOW, one_flow
 
@@ -153,6 +155,8 @@ def test_a_queue_is_bound_by_the_types_of_a_flow_and_steps_come_from_the_setting
     found = loaded(tmp_path, content)
 
     assert [route.events for route in routes(found)] == [("order.confirmed", "stock.*")]
+    counted = subject_of(FLOW, found.flows[FLOW]).patterns
+    assert any(re.search(pattern, ".order.confirmed") for pattern in counted)
     assert casts_of(found, FLOW)(TYPE, 3, b'{"order_ref": "SO-1"}') == (2, b'{"ref":"SO-1"}')
 
 
