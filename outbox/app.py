@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp.web import RouteDef
@@ -35,6 +36,7 @@ from outbox.supervisor import Service, Supervisor
 from outbox.telemetry.logs import LifecycleLog
 from outbox.telemetry.metrics import Metrics
 from outbox.wiring import lanes, postgres_server
+from outbox.wiring_contracts import contract_gate
 from outbox.wiring_rabbitmq import rabbit_server, routes_of
 from outbox.wiring_reconcile import owner_of, schedule_of, subject_of
 from outbox.wiring_targets import adapters_of
@@ -91,7 +93,7 @@ class App:
             services.append(Service("forget", pruner.run))
         self.intake: IntakePart | None = None
         if roles.is_intake:
-            self.intake = IntakePart(settings, check=_no_contract, report=self._report)
+            self.intake = IntakePart(settings, check=_contract_check(settings), report=self._report)
             services += self.intake.services
         if not roles.is_draining:
             # Draining is one job, often run beside a relay that has the port.
@@ -207,9 +209,10 @@ def _payload_routes(settings: Settings) -> list[RouteDef]:
     return PayloadEndpoint(store, settings.http.payload_token.get_secret_value()).routes()
 
 
-def _no_contract(_event_type: str, _version: int, _payload: bytes) -> str | None:
-    """Where the contracts' word about a payload belongs: what is wrong with it, or None."""
-    return None
+def _contract_check(settings: Settings) -> Callable[[str, int, bytes], str | None]:
+    """Return the contracts' word about a payload from outside: what is wrong with it, or None."""
+    gate = contract_gate(settings)
+    return gate.complaint if gate is not None else lambda _event_type, _version, _payload: None
 
 
 def _mapping(name: str, flow: Flow) -> Mapping:

@@ -263,16 +263,8 @@ class PartitionsSeen:
 _Services = ServiceStarted | ServiceWaiting | ServiceFailed | Draining | DrainOverrun
 _Publishing = PublishingBlocked | PublishingUnblocked | PublishingRefused
 # Defined beside what they are about.
-_Elsewhere = (
-    GuardEvents
-    | ConsumerEvents
-    | FlowEvents
-    | LaneEvents
-    | DeadEvents
-    | ReconcileEvents
-    | IntakeEvents
-    | ContractEvents
-)
+_Told = GuardEvents | ConsumerEvents | FlowEvents | LaneEvents | DeadEvents
+_Elsewhere = _Told | ReconcileEvents | IntakeEvents | ContractEvents
 Lifecycle = (
     _Services
     | _Publishing
