@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ from outbox.supervisor import Pulse, Service, Supervisor
 from outbox.telemetry.logs import LifecycleLog
 from outbox.telemetry.metrics import Metrics
 from outbox.wiring import lanes, postgres_server
+from outbox.wiring_contracts import contract_gate
 
 _REFUSED = 'newer settings are refused and those before stay in effect; the log and "outbox status" say why'
 
@@ -78,7 +80,7 @@ class App:
             services.append(Service("forget", pruner.run))
         self.intake: IntakePart | None = None
         if roles.is_intake:
-            self.intake = IntakePart(settings, check=_no_contract, report=self._report)
+            self.intake = IntakePart(settings, check=_contract_check(settings), report=self._report)
             services += self.intake.services
         if not roles.is_draining:
             # Draining is one job, often run beside a relay that has the port.
@@ -132,6 +134,7 @@ def _payload_routes(settings: Settings) -> list[RouteDef]:
     return PayloadEndpoint(store, settings.http.payload_token.get_secret_value()).routes()
 
 
-def _no_contract(_event_type: str, _version: int, _payload: bytes) -> str | None:
-    """Where the contracts' word about a payload belongs: what is wrong with it, or None."""
-    return None
+def _contract_check(settings: Settings) -> Callable[[str, int, bytes], str | None]:
+    """Return the contracts' word about a payload from outside: what is wrong with it, or None."""
+    gate = contract_gate(settings)
+    return gate.complaint if gate is not None else lambda _event_type, _version, _payload: None

@@ -33,6 +33,7 @@ from outbox.wiring import postgres_server
 from outbox.wiring_rabbitmq import rabbit_server, routes, routes_of
 from outbox.wiring_reconcile import owner_of, schedule_of, subject_of
 from outbox.wiring_targets import adapter_of, targets_of
+from outbox.wiring_versions import casts_of
 
 # Fixed for good when a flow is first consumed: how finely its keys can be spread over processes.
 LANES_PER_FLOW = 16
@@ -187,6 +188,7 @@ class Flows:
                 policy=flow.retry.policy(),
                 rate_per_second=flow.rate_limit,
                 promise=flow.promise(),
+                cast=casts_of(settings, name),
             ),
             self._report,
         )

@@ -19,6 +19,7 @@ from outbox.relay.partitions import PartitionKeeper
 from outbox.relay.watch import Watch, Watched, WatchSettings
 from outbox.supervisor import Service
 from outbox.wiring import STREAM, direct_server, lanes, postgres_server, retention
+from outbox.wiring_contracts import contract_gate
 from outbox.wiring_rabbitmq import rabbit_server, routes_of
 
 # How long a lane rests here that could not be led, in looks: several times what the others need to take it.
@@ -32,6 +33,7 @@ class RelayPart:
         self._settings = settings
         self._is_draining = is_draining
         self._report = report
+        self._contracts = contract_gate(settings)
         self.listeners: list[Report] = []
         self._routes = [*routes_of(settings, None)]
         self._broker = RabbitBroker(
@@ -104,6 +106,7 @@ class RelayPart:
                 save_every_seconds=relay.save_every,
                 standby_poll_seconds=relay.standby_poll,
                 is_draining=self._is_draining,
+                contracts=self._contracts,
             ),
             self._report,
         )

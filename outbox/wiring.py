@@ -52,7 +52,7 @@ def check_flows(settings: Settings) -> None:
     lost = [
         f"flows.{name}.events: {event_type} has no operation in flows.{name}.adapter"
         for name, flow in settings.flows.items()
-        for event_type in flow.events
+        for event_type in flow.topics()
         if "*" not in event_type and "#" not in event_type and not _has_operation(flow, event_type)
     ]
     if lost:

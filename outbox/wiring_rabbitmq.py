@@ -26,7 +26,7 @@ def rabbit_server(settings: Settings) -> RabbitServer:
 
 def routes(settings: Settings) -> tuple[FlowRoute, ...]:
     """Return which events reach which flow."""
-    return tuple(FlowRoute(name, flow.events) for name, flow in settings.flows.items())
+    return tuple(FlowRoute(name, flow.topics()) for name, flow in settings.flows.items())
 
 
 def routes_of(settings: Settings, flow: str | None) -> tuple[FlowRoute, ...]:

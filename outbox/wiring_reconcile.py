@@ -17,7 +17,7 @@ def subject_of(name: str, flow: Flow) -> Subject:
     return Subject(
         flow=name,
         # What the flow gets, and of that what counts.
-        patterns=both(type_patterns(flow.events), type_patterns(chosen.events or ("#",))),
+        patterns=both(type_patterns(flow.topics()), type_patterns(chosen.events or ("#",))),
         amount=_path(chosen.amount),
         currency=_path(chosen.currency),
         query=None if chosen.committed is None else chosen.committed.query.rstrip().rstrip(";"),

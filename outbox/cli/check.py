@@ -15,6 +15,7 @@ from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.cli.recollection import recollection
 from outbox.config.inventory import warnings_of
 from outbox.config.settings import Settings
+from outbox.model.contract import contract_name
 from outbox.model.doctor import Finding, Result, cursor, lanes, memory, schema, target
 from outbox.model.errors import AccessRefused, ExitCode, Misconfigured, OutboxError, Unavailable
 from outbox.postgres.connection import PostgresServer, connect
@@ -25,15 +26,17 @@ from outbox.postgres.rebase import rebase_session
 from outbox.postgres.status import read_inbox, read_outbox
 from outbox.rabbitmq.apply import check
 from outbox.wiring import STREAM, adapter_notes, postgres_server
+from outbox.wiring_contracts import contracts_of
 from outbox.wiring_management import management_server
 from outbox.wiring_rabbitmq import rabbit_server, routes
 from outbox.wiring_reconcile import reconcile_notes
 from outbox.wiring_targets import adapters_of
+from outbox.wiring_versions import casts_of
 
 _CHECK = """\
-Look at everything that can be wrong, and end with 1 when something is: settings, schema, outbox, inbox, lanes, cursor,
-memory, broker, and the targets as far as a flow's adapter.check has a question for them. What the users of this process
-may not see is "not seen": run it as the relay, and as the consumers.
+Look at everything that can be wrong, and end with 1 when something is: settings, contracts, schema, outbox, inbox,
+lanes, cursor, memory, broker, and the targets as far as a flow's adapter.check has a question for them. What the users
+of this process may not see is "not seen": run it as the relay, and as the consumers.
 
 Changes nothing. --strict takes what a flow's owner has left unsaid for wrong.
 
@@ -74,6 +77,8 @@ async def _findings(settings: Settings, *, is_strict: bool) -> AsyncIterator[Fin
     for name, flow in settings.flows.items():
         for warning in warnings_of(flow):
             yield Finding(f"flow {name}", unsaid, warning)
+    for finding in await _looked("contracts", _contracts, settings, refused=Result.WRONG):
+        yield finding
     for finding in await _looked("database", _database, settings, refused=Result.WRONG):
         yield finding
     # A login that is refused, the database has told.
@@ -97,6 +102,23 @@ async def _looked(
     except OutboxError as error:
         next_step = error.next_step if isinstance(error, Unavailable) else None
         return [Finding(subject, Result.WRONG, str(error), next_step)]
+
+
+async def _contracts(settings: Settings) -> list[Finding]:
+    for name in settings.flows:
+        casts_of(settings, name)
+    if settings.contracts.directory is None:
+        return []
+    contracts = contracts_of(settings).contracts.values()
+    types = len({contract.key.type for contract in contracts})
+    ending = [one for one in contracts if one.deprecated_on is not None]
+    return [
+        Finding("contracts", Result.RIGHT, f"{len(contracts)} contract(s) of {types} type(s)"),
+        *(
+            Finding("contracts", Result.NOTE, f"{contract_name(*one.key)} is deprecated on {one.deprecated_on}")
+            for one in ending
+        ),
+    ]
 
 
 async def _database(settings: Settings) -> list[Finding]:

@@ -48,6 +48,8 @@ VERBS: Mapping[str, str] = {
     "once": "once",
     "dead": "dead",
     "xref": "xref",
+    "contract": "contract",
+    "asyncapi": "asyncapi",
 }
 
 

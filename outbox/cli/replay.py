@@ -112,7 +112,7 @@ def _replay(  # noqa: PLR0917 - one for each option
     if missing and (with_skipped or with_happened):
         usage_problem("--missing is what the flow never had: --skipped and --happened are about what it had")
     check_type(event_type)
-    patterns = type_patterns(settings.flows[flow].events)
+    patterns = type_patterns(settings.flows[flow].topics())
     if event_type is not None:
         asked = type_patterns([event_type])
         # What it had, it had, whatever it takes today; what it never had may be no event of it.

@@ -28,6 +28,7 @@ _LEFT_OUT = {
     "discarded": "discarded by a person; --skipped takes them too",
     "stale": "skipped because a later event of their key was there before; --skipped takes them too",
     "overtaken": "of whose keys a later event took effect that is not asked for: --stale takes them too",
+    "rejected": "never published, and for a reason: outbox rejected list; write them again once it is gone",
     "happened": "noted as applied by a person; --happened takes them too",
 }
 

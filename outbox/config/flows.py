@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, InstanceOf, model_validator
+from pydantic import AfterValidator, BaseModel, Field, InstanceOf, model_validator
 
 from outbox.config.mapping import MappingField
 from outbox.config.ownership import Alert, Owner, Tolerance
@@ -19,6 +20,7 @@ from outbox.model.delivery import OrderPolicy, RetryPolicy
 from outbox.model.flow_policy import FlowPolicy
 from outbox.model.mapping_conflicts import RuleShape, repeated
 from outbox.model.units import PerSecond, Seconds, parse_seconds
+from outbox.model.versions import topic_of
 from outbox.model.xref import Registry
 
 # AMQP 0-9-1 takes routing keys of at most 255 bytes; the words below are ASCII.
@@ -29,14 +31,29 @@ _MAX_RETRY_SECONDS = 7 * 86400
 _MAX_EXPECTED_SECONDS = 400 * 86400
 
 _WORD = r"(?:[A-Za-z0-9_-]+|\*|#)"
-EventType = Annotated[
-    str,
-    matching(
-        rf"(?=.{{1,{_MAX_ROUTING_KEY_BYTES}}}$){_WORD}(?:\.{_WORD})*",
-        "must be words of letters, digits, _ and - with dots between them, at most 255 characters; "
-        "* stands for one whole word, # for any number; for example order.confirmed",
-    ),
-]
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_TOPIC = matching(
+    rf"(?=.{{1,{_MAX_ROUTING_KEY_BYTES}}}$){_WORD}(?:\.{_WORD})*",
+    "must be words of letters, digits, _ and - with dots between them, at most 255 characters; "
+    "* stands for one whole word, # for any number; for example order.confirmed",
+)
+EventType = Annotated[str, _TOPIC]
+
+
+def _check_version(pattern: str) -> str:
+    _, mark, version = pattern.partition("@")
+    if mark and _VERSION.fullmatch(version) is None:
+        raise broken_rule("must have the number of a version behind the @, for example order.confirmed@1")
+    return pattern
+
+
+def _check_topic(pattern: str) -> str:
+    check_field: Any = _TOPIC.func
+    check_field(topic_of(pattern))
+    return pattern
+
+
+EventPattern = Annotated[str, AfterValidator(_check_version), AfterValidator(_check_topic)]
 
 
 class Retry(Strict):
@@ -146,7 +163,11 @@ class Flow(Strict):
         str | None, Field(min_length=1, description="Where it is written what to do; a path or an address.")
     ] = None
     events: Annotated[
-        tuple[EventType, ...], Field(min_length=1, description="Event types; * and # stand for whole words.")
+        tuple[EventPattern, ...],
+        Field(
+            min_length=1,
+            description="Event types; * and # stand for whole words, @ and a number for the version that is taken.",
+        ),
     ]
     adapter: Annotated[AdapterChoice, Field(description="The adapter, its connection and its own settings.")]
     mapping: Annotated[
@@ -156,6 +177,10 @@ class Flow(Strict):
     ] = ()
     links: Annotated[
         Links | None, Field(description="Receipts link the keys of its events with the ids that the target gave.")
+    ] = None
+    target_schema: Annotated[
+        str | None,
+        Field(min_length=1, description="JSON Schema of the target document, for outbox contract test."),
     ] = None
     retry: Annotated[Retry, Field(description="When to try again, and when to stop.")] = Retry()
     circuit: Annotated[Circuit, Field(description="When a target in trouble is left alone, and for how long.")] = (
@@ -198,6 +223,10 @@ class Flow(Strict):
             owner=None if self.owner is None else self.owner.technical,
             runbook=self.runbook,
         )
+
+    def topics(self) -> tuple[str, ...]:
+        """Return what the flow's queue is bound by: its events without their versions."""
+        return tuple(dict.fromkeys(map(topic_of, self.events)))
 
     def policy(self) -> FlowPolicy:
         """Return what the inbox is told of it."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from outbox.config.choices import choose_adapters
+from outbox.config.contracts import anchor_paths
 from outbox.config.document import UnreadableError, read_document
 from outbox.config.draft import Draft
 from outbox.config.environment import (
@@ -59,6 +60,7 @@ def load(
     for key_path in draft.variables:
         draft.set_variable(key_path)
     referenced |= substitute(draft, environ)
+    anchor_paths(draft)
     settings = _validated(draft, adapters)
     problems = [*environment.problems, *draft.problems()]
     if lost_file is None:

@@ -82,15 +82,18 @@ class Finding:
 
 
 class ConfigProblems(Misconfigured):
-    """The configuration is not usable; carries every problem, in the order of their places."""
+    """The configuration is not usable; carries every problem, in the order of their places.
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    ``what`` says which part of it, where that is a thing of its own.
+    """
+
+    def __init__(self, problems: Iterable[Problem], what: str = "configuration") -> None:
         # A value of a union is reported once for each member, and its sentence names all of them each time.
         unique = dict.fromkeys(problems)
         self.problems: tuple[Problem, ...] = tuple(sorted(unique, key=lambda one: (one.place.order(), str(one))))
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         lines = "".join(f"\n  {problem}" for problem in self.problems)
-        super().__init__(f"the configuration has {count}:{lines}", "correct the configuration and start again")
+        super().__init__(f"the {what} has {count}:{lines}", f"correct the {what} and start again")
 
 
 def path_text(path: KeyPath) -> str:

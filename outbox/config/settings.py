@@ -6,15 +6,18 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from outbox.config.contracts import ContractSettings
 from outbox.config.flows import AdapterChoice, EventType, Flow, Retry
 from outbox.config.inbox import InboxSettings
 from outbox.config.intake import IntakeSettings
+from outbox.config.log import LogSettings
 from outbox.config.mapping import MappingField
 from outbox.config.ownership import Owner
 from outbox.config.rabbitmq import DAY_SECONDS, MAX_MESSAGE_BYTES, MIB, RabbitmqSettings, TlsSettings, check_url
 from outbox.config.reloading import ReloadSettings
 from outbox.config.rules import broken_rule, check_duration_order, matching
 from outbox.config.strict import Strict
+from outbox.config.versions import Downcasters, Upcasters
 from outbox.model.connection import Connection
 from outbox.model.cursor import PageLimits
 from outbox.model.lanes import MAX_LANES
@@ -24,6 +27,7 @@ __all__ = [
     "AdapterChoice",
     "ClaimCheckSettings",
     "Connection",
+    "ContractSettings",
     "EventType",
     "Flow",
     "HttpSettings",
@@ -215,15 +219,6 @@ class HttpSettings(Strict):
     ] = None
 
 
-class LogSettings(Strict):
-    """What is logged, and how it looks."""
-
-    format: Annotated[Literal["json", "console"], Field(description="For machines or for people.")] = "console"
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"], Field(description="The least level that is logged.")
-    ] = "info"
-
-
 class Settings(Strict):
     """The whole configuration."""
 
@@ -239,6 +234,7 @@ class Settings(Strict):
     )
     http: Annotated[HttpSettings, Field(description="Where health, metrics and the API are served.")] = HttpSettings()
     log: Annotated[LogSettings, Field(description="What is logged, and how it looks.")] = LogSettings()
+    contracts: Annotated[ContractSettings, Field(description="What payloads must look like.")] = ContractSettings()
     reload: Annotated[ReloadSettings, Field(description="When a running process reads its settings again.")] = (
         ReloadSettings()
     )
@@ -246,6 +242,8 @@ class Settings(Strict):
         Seconds, Field(ge=0, le=3600, description="How long SIGTERM, or a change of a flow, waits for work in flight.")
     ] = 20.0
     connections: Annotated[dict[Name, Connection], Field(default_factory=dict, description="Target systems, by name.")]
+    upcasters: Upcasters
+    downcasters: Downcasters
     flows: Annotated[dict[Name, Flow], Field(default_factory=dict, description="Integrations, by name.")]
 
     def remembered_seconds(self) -> float:

@@ -30,6 +30,7 @@ from outbox.model.inbox import Beginning, DueDelivery, Parking, Result
 from outbox.model.lifecycle import AttemptEnded, Report, SettleRefused
 from outbox.model.mapping import Map
 from outbox.model.outcome import Receipt
+from outbox.model.versions import Cast, unchanged
 from outbox.model.xref import LinkVerdict
 from outbox.supervisor import Pulse, Stop
 
@@ -82,6 +83,7 @@ class ApplierSettings:
     rate_per_second: float | None = None
     observe_every_seconds: float = 10.0
     promise: Promise = Promise()  # noqa: RUF009 - frozen
+    cast: Cast = unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,7 @@ class Applier:
                 await stop.pause(0)
                 rendered_bytes = 0
             rendered_bytes += len(one.body)
-            decisions.append(decide(self._flow, one, self._mapping, self._adapter))
+            decisions.append(decide(self._flow, one, self._mapping, self._adapter, self._settings.cast))
         return decisions
 
     async def _fetch(self, session: _Session, wanted: int) -> list[DueDelivery]:

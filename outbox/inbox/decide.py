@@ -25,6 +25,7 @@ from outbox.model.recovery import (
     resume,
 )
 from outbox.model.storable import is_storable
+from outbox.model.versions import Cast, unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,12 @@ def idempotency_key(flow: str, message_id: str, number: int = 0, generation: int
     return f"{flow}-{message_id}{replay}" + (f"-{number}" if number else "")
 
 
-def decide(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter) -> Call | Parking:
+def decide(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter, cast: Cast = unchanged) -> Call | Parking:
     """Return the call for a delivery, or why there must not be one."""
     capabilities = Capabilities()
     try:
         capabilities = adapter.capabilities(due.type)
-        request = _rendered(flow, due, mapping, adapter)
+        request = _rendered(flow, due, mapping, adapter, cast)
     except MappingError as error:
         if due.state is not State.IN_DOUBT:
             # Nothing was sent, or every answer so far was definite: nothing took effect.
@@ -104,7 +105,7 @@ def decide(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter) -> Call 
         # By every answer so far it was not done, so trying again needs no strategy.
         return send
     # And another request gets another key.
-    anew = _rendered(flow, replace(due, key_number=due.key_number + 1), mapping, adapter)
+    anew = _rendered(flow, replace(due, key_number=due.key_number + 1), mapping, adapter, cast)
     return Send(due, anew, anew.sha256(), capabilities, starts_anew=True)
 
 
@@ -129,19 +130,20 @@ def groups(calls: Iterable[Call]) -> list[list[Call]]:
     return grouped
 
 
-def _rendered(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter) -> Request:
+def _rendered(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter, cast: Cast) -> Request:
+    version, payload = cast(due.type, due.version, due.body)
     request = adapter.render(
         Delivery(
             flow=flow,
             message_id=due.message_id,
             type=due.type,
-            version=due.version,
+            version=version,
             key=due.key,
             sequence=due.sequence,
             idempotency_key=idempotency_key(flow, due.message_id, due.key_number, due.generation),
-            document=mapping.apply(due.body),
+            document=mapping.apply(payload),
             traceparent=due.traceparent,
-            payload=due.body,
+            payload=payload,
         )
     )
     if request.reference is not None and not is_storable(request.reference):

@@ -32,6 +32,10 @@ _SOURCE = CLOUDEVENTS_PREFIX + "source"
 _TYPE = CLOUDEVENTS_PREFIX + "type"
 _OURS = frozenset((VERSION, _SPEC_VERSION, _SOURCE, _TYPE, SEQUENCE, KEY, CLOUDEVENTS_ID, *CLAIM_HEADERS))
 
+# The class of a refused event's reason, on its dead letter.
+UNPUBLISHABLE = "unpublishable"
+BREAKS_CONTRACT = "contract"
+
 # W3C trace context, level 2: a header that does not parse is ignored, never repaired.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -131,7 +135,7 @@ def _check_size(what: str, value: str, max_bytes: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RefusedEvent:
-    """An event that cannot become a message; the cursor passes it once it is recorded."""
+    """An event that cannot or must not become a message; the cursor passes it once it is recorded."""
 
     message_id: str
     sequence: int
@@ -139,6 +143,7 @@ class RefusedEvent:
     version: int
     key: str | None
     reason: str
+    reason_class: str = UNPUBLISHABLE
 
 
 @dataclass(frozen=True, slots=True)

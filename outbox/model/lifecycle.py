@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from outbox.model.consumer_events import ConsumerEvents
+from outbox.model.contract_events import ContractEvents
 from outbox.model.dead_copies import DeadEvents
 from outbox.model.flow_events import FlowEvents
 from outbox.model.guard_events import GuardEvents
@@ -263,16 +264,8 @@ class PartitionsSeen:
 _Services = ServiceStarted | ServiceWaiting | ServiceFailed | Draining | DrainOverrun
 _Publishing = PublishingBlocked | PublishingUnblocked | PublishingRefused
 # Defined beside what they are about.
-_Elsewhere = (
-    GuardEvents
-    | ConsumerEvents
-    | FlowEvents
-    | LaneEvents
-    | DeadEvents
-    | ReconcileEvents
-    | IntakeEvents
-    | SettingsEvents
-)
+_Told = GuardEvents | ConsumerEvents | FlowEvents | LaneEvents | DeadEvents
+_Elsewhere = _Told | ReconcileEvents | IntakeEvents | ContractEvents | SettingsEvents
 Lifecycle = (
     _Services
     | _Publishing

@@ -57,7 +57,7 @@ def rejected_message(event: RefusedEvent) -> Outgoing:
         "sequence": event.sequence,
         "version": event.version,
         REASON: event.reason,
-        REASON_CLASS: "unpublishable",
+        REASON_CLASS: event.reason_class,
     }
     if event.key is not None:
         headers["key"] = event.key

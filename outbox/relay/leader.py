@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from outbox.model.contract_events import DeprecatedPublished
 from outbox.model.cursor import Batch, Cursor, Lead, Page, PageLimits
-from outbox.model.envelope import Envelope, RefusedEvent
+from outbox.model.envelope import RefusedEvent
 from outbox.model.errors import OutboxError
 from outbox.model.lifecycle import CaughtUp, CursorSaved, EventRejected, PagePublished, Report, SendingAgain
 from outbox.relay.guard import Guard
+from outbox.relay.judge import deprecated, judged
 from outbox.relay.pace import finished
-from outbox.relay.ports import Publisher, Session
+from outbox.relay.ports import Contracts, Publisher, Session
 from outbox.supervisor import Pulse, Stop
 
 # One page is confirmed by the broker while the next is on its way to it, and a third is read from the database.
@@ -30,10 +32,11 @@ _PAUSE_GROWTH = 1.5
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """The end of a page: what the broker will never take, and after how long the rest was confirmed."""
+    """The end of a page: what may not or cannot be sent, and after how long the rest was confirmed."""
 
     refused: Sequence[RefusedEvent]
     confirm_seconds: float
+    deprecated: Sequence[DeprecatedPublished] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class _UnderWay:
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
-    """How the relay paces itself."""
+    """How the relay paces itself, and what it lets through (``contracts``; None: everything)."""
 
     limits: PageLimits
     poll_busy_seconds: float = 0.001
@@ -56,6 +59,7 @@ class RelaySettings:
     standby_poll_seconds: float = 1.0
     look_at_unrouted_every_seconds: float = 30.0
     is_draining: bool = False
+    contracts: Contracts | None = None
 
 
 class Leader:
@@ -179,12 +183,13 @@ class Leader:
     async def _send(self, page: Page) -> _Sent:
         """Send a page and return when all of it is confirmed."""
         started_at = time.monotonic()
-        refused = [event for event in page.events if isinstance(event, RefusedEvent)]
-        if len(refused) < len(page.events):
-            refused += await self._publisher.publish([event for event in page.events if isinstance(event, Envelope)])
+        sendable, refused = judged(page.events, self._settings.contracts)
+        if sendable:
+            refused += await self._publisher.publish(sendable)
         for event in refused:
             await self._publisher.publish_rejected(event)
-        return _Sent(refused, time.monotonic() - started_at)
+        told = deprecated(sendable, self._stream, self._settings.contracts)
+        return _Sent(refused, time.monotonic() - started_at, told)
 
     async def _pass_first(self, pulse: Pulse) -> None:
         """Let the cursor pass the first page under way, once it is confirmed and its refused events are recorded."""
@@ -194,6 +199,8 @@ class Leader:
         for event in sent.refused:
             await self._session.reject(event)
             self._report(EventRejected(self._stream, event.message_id, event.sequence, event.reason))
+        for told in sent.deprecated:
+            self._report(told)
         self._under_way.popleft()
         self._is_worth_saving = True
         if page.events:

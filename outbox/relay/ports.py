@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -74,6 +74,19 @@ class Publisher(WitnessKeeper, Protocol):
 
     async def look_at_unrouted(self) -> None:
         """Count what no queue was bound for."""
+        ...
+
+
+class Contracts(Protocol):
+    """What payloads must look like, as the relay needs it. ``deprecated``: versions by type that should not come."""
+
+    @property
+    def deprecated(self) -> Mapping[tuple[str, int], str]:
+        """Return the dates of deprecated types and versions."""
+        ...
+
+    def refusal(self, event: Envelope) -> str | None:
+        """Return why an event may not be published, None: it may."""
         ...
 
 

@@ -12,16 +12,19 @@ from structlog.tracebacks import ExceptionDictTransformer
 
 from outbox.model import (
     consumer_events,
-    dead_copies,
+    contract_events,
     flow_events,
     guard_events,
     lane_events,
     reconcile_events,
-    settings_events,
 )
 from outbox.model import lifecycle as happened
+from outbox.model.dead_copies import DeadEvents
 from outbox.model.intake_events import IntakeEvents
 from outbox.model.lifecycle import Lifecycle
+from outbox.model.settings_events import SettingsEvents
+from outbox.telemetry.contract_log import write_deprecated
+from outbox.telemetry.dead_copies_log import write_dead_copies
 from outbox.telemetry.intake_logs import write_intake
 from outbox.telemetry.settings_logs import write_settings
 from outbox.telemetry.totals_log import write_totals
@@ -68,6 +71,7 @@ class LifecycleLog:
         self._log: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(program=program)
         self._caught_up: set[str] = set()
         self._unrouted = 0
+        self._deprecated: set[tuple[str, int]] = set()
 
     def __call__(self, event: Lifecycle) -> None:
         """Write one event."""
@@ -80,6 +84,10 @@ class LifecycleLog:
                 return
             case happened.LeadTaken(stream):
                 self._caught_up.discard(stream)
+            case contract_events.DeprecatedPublished(_, event_type, version):
+                if (event_type, version) in self._deprecated:
+                    return
+                self._deprecated.add((event_type, version))
             case happened.UnroutedSeen(messages):
                 if messages == self._unrouted:
                     return
@@ -93,6 +101,12 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
     if isinstance(event, IntakeEvents):
         # Thousands a second: they look through none of the others' cases.
         write_intake(log, event)
+        return
+    if isinstance(event, SettingsEvents):
+        write_settings(log, event)
+        return
+    if isinstance(event, DeadEvents):
+        write_dead_copies(log, event)
         return
     match event:
         case happened.ServiceStarted(service):
@@ -115,6 +129,8 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
                 timeline_before=timeline_before,
                 verified_events=verified_events,
             )
+        case contract_events.DeprecatedPublished():
+            write_deprecated(log, event)
         case happened.StandingBy(stream):
             log.info("standing by, another relay leads", stream=stream)
         case happened.PagePublished(stream, events, last_sequence, oldest_age_seconds, confirm_seconds):
@@ -271,27 +287,6 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.debug("deliveries forgotten", deliveries=deliveries)
         case reconcile_events.Reconciled() | reconcile_events.TotalsUntold():
             write_totals(log, event)
-        case dead_copies.Redriven(flow, tried_again, kept_dead):
-            look = {"next_step": '"outbox dead show" tells what to look into before "outbox dead retry"'}
-            log.warning(
-                "dead letters moved back on the broker",
-                flow=flow,
-                tried_again=tried_again,
-                kept_dead=kept_dead,
-                **(look if kept_dead else {}),
-            )
-        case dead_copies.CopiesRemoved(flow, removed, left, seconds):
-            log.info("copies removed", flow=flow, removed=removed, left=left, seconds=round(seconds, 3))
-        case dead_copies.CopiesStay(flow, reason):
-            log.error("copies of resolved dead letters stay in their queue", flow=flow, reason=reason)
-        case (
-            settings_events.SettingsInEffect()
-            | settings_events.SettingsUnchanged()
-            | settings_events.SettingsRefused()
-            | settings_events.FlowStarted()
-            | settings_events.FlowStopped()
-        ):
-            write_settings(log, event)
         case _:
             assert_never(event)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from outbox.model import lane_events
+from outbox.model import contract_events, lane_events
 from outbox.model import lifecycle as happened
 from outbox.model.lanes import Lane
 from outbox.model.lifecycle import Lifecycle
@@ -33,6 +33,12 @@ class RelayMetrics:
             "outbox_resent_events",
             "Events that were under way when a connection failed, and are sent again with the same ids.",
             ["stream"],
+            registry=registry,
+        )
+        self._deprecated = Counter(
+            "outbox_deprecated_events",
+            "Events published whose contract is deprecated.",
+            ["type", "version"],
             registry=registry,
         )
         self._nacked = Counter(
@@ -88,7 +94,7 @@ class RelayMetrics:
             for metric in (self._page_events, self._cursor_saves, self._resent, self._stalls, self._waiting_age):
                 metric.labels(lane.stream)
 
-    def __call__(self, event: Lifecycle) -> None:  # noqa: PLR0912 - one flat case for each event
+    def __call__(self, event: Lifecycle) -> None:  # noqa: C901, PLR0912 - one flat case for each event
         """Count one event."""
         match event:
             case happened.LeadTaken():
@@ -99,6 +105,8 @@ class RelayMetrics:
                 self._cursor_saves.labels(event.stream).inc()
             case happened.SendingAgain():
                 self._resent.labels(event.stream).inc(event.events)
+            case contract_events.DeprecatedPublished():
+                self._deprecated.labels(event.type, event.version).inc(event.events)
             case happened.PublishingRefused():
                 self._nacked.inc()
             case happened.PublishingBlocked():

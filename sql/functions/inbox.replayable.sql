@@ -36,7 +36,8 @@ begin
     end if;
     return query
         select f.id, f.event_id, f.type, f.version, f.key, f.created_at, f.former_id, f.is_edited,
-               case when f.state = 'skipped' and not with_skipped
+               case when f.is_rejected then 'rejected'
+                    when f.state = 'skipped' and not with_skipped
                     then case when f.is_skipped then 'skipped' when f.is_discarded then 'discarded' else 'stale' end
                     when f.is_happened and not with_happened then 'happened'
                     when f.is_overtaken then 'overtaken' end,
@@ -44,6 +45,7 @@ begin
           from (select 1) always
           left join lateral (
                select e.*, d.id as former_id, d.state, r.*,
+                      d.id is null and exists (select from outbox.rejected j where j.sequence = e.id) as is_rejected,
                       -- The key would end with an older state than it has: the newest that took effect is not taken.
                       newest.id is not null and not (
                           '.' || newest.type ~ any (patterns)
@@ -102,6 +104,6 @@ begin
 end
 $$;
 comment on function inbox.replayable is
-    'The events with ids above "after" that a replay would take, looking at no more than "most" rows: those that the flow has finished, or with "missing_only" those that it never had. What is still on its way, or dead, is left alone. "left_out": it is not taken, because its newest delivery was skipped (by a person: skipped, discarded; by on_stale: stale) or noted as applied by a person (happened), and that was not asked for; or because the newest event of its key that took effect would not be taken after it (overtaken), unless "on_stale" is apply. Behind "planned_upto" only what was taken up before an earlier event of its key that the replay "running" has put into the inbox: it is applied again after that. "is_edited": its newest delivery, "former_id", has an edited body. Always says up to which id it has looked (also when nothing matched: one row without an id); no row at all: the end. Reads the primary key, and no payload.';
+    'The events with ids above "after" that a replay would take, looking at no more than "most" rows: those that the flow has finished, or with "missing_only" those that it never had. What is still on its way, or dead, is left alone. "left_out": it is not taken, because its newest delivery was skipped (by a person: skipped, discarded; by on_stale: stale) or noted as applied by a person (happened), and that was not asked for; or because the newest event of its key that took effect would not be taken after it (overtaken), unless "on_stale" is apply; or because it was never published and never will be (rejected), for example because it breaks its contract: a replay must not be a way around that. Behind "planned_upto" only what was taken up before an earlier event of its key that the replay "running" has put into the inbox: it is applied again after that. "is_edited": its newest delivery, "former_id", has an edited body. Always says up to which id it has looked (also when nothing matched: one row without an id); no row at all: the end. Reads the primary key, and no payload.';
 revoke all on function inbox.replayable from public;
 grant execute on function inbox.replayable to outbox_adapter;
