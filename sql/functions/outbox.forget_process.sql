@@ -8,4 +8,4 @@ $$;
 comment on function outbox.forget_process is
     'Says that a process ends. One that is killed is forgotten when its lease is over.';
 revoke all on function outbox.forget_process from public;
-grant execute on function outbox.forget_process to outbox_relay, outbox_adapter;
+grant execute on function outbox.forget_process to outbox_relay, outbox_adapter, outbox_intake;

@@ -21,4 +21,4 @@ $$;
 comment on function outbox.tell_process is
     'Says that a process runs, by which settings, and why it has refused newer ones (null: it has not). To be called again before the lease ends; removes those that are gone.';
 revoke all on function outbox.tell_process from public;
-grant execute on function outbox.tell_process to outbox_relay, outbox_adapter;
+grant execute on function outbox.tell_process to outbox_relay, outbox_adapter, outbox_intake;

@@ -17,4 +17,5 @@ comment on column outbox.process.settings_hash is
 comment on column outbox.process.refusal is
     'Why newer settings are not in effect; null: the process works by what it has read last.';
 
-grant select, insert, update, delete on outbox.process to outbox_relay, outbox_adapter;
+grant usage on schema outbox to outbox_intake;
+grant select, insert, update, delete on outbox.process to outbox_relay, outbox_adapter, outbox_intake;
