@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from adapters.http_target import HttpTarget
 from outbox.admin.http import AdminServer
 from outbox.config.difference import Difference
-from outbox.config.settings import Flow, Settings
+from outbox.config.settings import Settings
 from outbox.flow.mapping import Mapping
 from outbox.flow.mapping_rules import rules_of
 from outbox.flow.reconciler import Reconciler
@@ -19,7 +19,6 @@ from outbox.inbox.apply import Applier, ApplierSettings
 from outbox.inbox.dead import DeadLetterPublisher
 from outbox.inbox.lanes import Ownership
 from outbox.model.adapter import Adapter
-from outbox.model.errors import Misconfigured
 from outbox.model.lifecycle import Report
 from outbox.model.settings_events import FlowStarted, FlowStopped
 from outbox.postgres.inbox_store import InboxStore
@@ -170,11 +169,12 @@ class Flows:
         self, settings: Settings, name: str, store: InboxStore, adapter: Adapter, ownership: Ownership
     ) -> Applier:
         flow = settings.flows[name]
+        mapping = Mapping.compile(rules_of(flow.mapping))
         return Applier(
             name,
             store,
             adapter,
-            _mapping(name, flow),
+            mapping,
             ownership,
             ApplierSettings(
                 lanes=LANES_PER_FLOW,
@@ -189,6 +189,7 @@ class Flows:
                 rate_per_second=flow.rate_limit,
                 promise=flow.promise(),
                 cast=casts_of(settings, name),
+                refers=mapping if mapping.has_references() else None,
             ),
             self._report,
         )
@@ -211,14 +212,3 @@ class Flows:
 
 def _silence(name: str) -> str:
     return f"messages of {name} wait and none is delivered"
-
-
-def _mapping(name: str, flow: Flow) -> Mapping:
-    mapping = Mapping.compile(rules_of(flow.mapping))
-    if mapping.has_references():
-        # Each of its events would become a dead letter.
-        raise Misconfigured(
-            f"flows.{name}.mapping has an xref, and this version does not look up ids of other systems",
-            "use a table, or take the rule out",
-        )
-    return mapping

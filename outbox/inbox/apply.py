@@ -9,29 +9,28 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from outbox.inbox.apply_session import ApplySession, ApplyStore
 from outbox.inbox.call import answered, not_sent, result_of
-from outbox.inbox.circuit import CircuitSession, Told, sign_of_call, tell_circuit
+from outbox.inbox.circuit import Told, sign_of_call, tell_circuit
 from outbox.inbox.decide import Call, decide, goes_alone, groups
-from outbox.inbox.lanes import LaneHolder, LaneSession, Ownership
+from outbox.inbox.lanes import LaneHolder, Ownership
 from outbox.inbox.pace import Pace
 from outbox.inbox.reach import Reach
-from outbox.inbox.watch import FlowWatch, WatchSession
+from outbox.inbox.references import ReferringMap, resolved
+from outbox.inbox.watch import FlowWatch
 from outbox.model.adapter import Adapter
 from outbox.model.alerts import Promise
 from outbox.model.circuit import Sign, sign_of
 from outbox.model.delivery import RetryPolicy
 from outbox.model.flow_events import LinkRefused, Parked
-from outbox.model.inbox import Beginning, DueDelivery, Parking, Result
+from outbox.model.inbox import DueDelivery, Parking, Result
 from outbox.model.lifecycle import AttemptEnded, Report, SettleRefused
 from outbox.model.mapping import Map
 from outbox.model.outcome import Receipt
 from outbox.model.versions import Cast, unchanged
-from outbox.model.xref import LinkVerdict
 from outbox.supervisor import Pulse, Stop
 
 # What was looked at longer ago than this part of a lease is not called any more. The process stood still meanwhile:
@@ -46,31 +45,6 @@ _RENDERED_BYTES = 1024 * 1024
 _LOOKS_PER_NEWEST = 4
 
 
-class _Session(LaneSession, CircuitSession, WatchSession, Protocol):
-    """The inbox as the applier needs it."""
-
-    async def register(self, lanes: int) -> int: ...
-    async def fetch(
-        self,
-        owner: str,
-        in_hand: Iterable[int],
-        wanted: int,
-        *,
-        leaving: Iterable[int],
-        newest_first: bool,
-        reach_seconds: float | None,
-    ) -> list[DueDelivery]: ...
-    async def begin(self, owner: str, beginnings: Sequence[Beginning]) -> dict[int, int]: ...
-    async def settle(self, owner: str, results: Sequence[Result]) -> Mapping[int, LinkVerdict | None]: ...
-    async def park(self, owner: str, parkings: Sequence[Parking]) -> set[int]: ...
-
-
-class _Store(Protocol):
-    """Opens sessions."""
-
-    def session(self, flow: str) -> AbstractAsyncContextManager[_Session]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class ApplierSettings:
     """How one flow is applied by one process."""
@@ -83,6 +57,7 @@ class ApplierSettings:
     rate_per_second: float | None = None
     observe_every_seconds: float = 10.0
     promise: Promise = Promise()  # noqa: RUF009 - frozen
+    refers: ReferringMap | None = None
     cast: Cast = unchanged
 
 
@@ -102,7 +77,7 @@ class Applier:
     def __init__(
         self,
         flow: str,
-        store: _Store,
+        store: ApplyStore,
         adapter: Adapter,
         mapping: Map,
         ownership: Ownership,
@@ -168,7 +143,7 @@ class Applier:
     def _busy_lanes(self) -> set[int]:
         return {due.lane for due in self._in_hand.values()}
 
-    async def _work(self, session: _Session, group: asyncio.TaskGroup, stop: Stop, pulse: Pulse) -> None:
+    async def _work(self, session: ApplySession, group: asyncio.TaskGroup, stop: Stop, pulse: Pulse) -> None:
         while not (stop.is_set() and not self._in_hand):
             pulse.beat()
             self._wake.clear()
@@ -178,7 +153,7 @@ class Applier:
             if not (has_settled or has_begun):
                 await stop.pause(min(self._settings.poll_seconds, self._watch.seconds_left()), wake=self._wake)
 
-    async def _begin(self, session: _Session, group: asyncio.TaskGroup, stop: Stop) -> bool:
+    async def _begin(self, session: ApplySession, group: asyncio.TaskGroup, stop: Stop) -> bool:
         share = self._holder.held() / self._lanes
         free = self._pace.free_calls(self._calls, share)
         if free <= 0 or sum([len(due.body) for due in self._in_hand.values()]) >= _IN_HAND_BYTES:
@@ -187,7 +162,7 @@ class Applier:
         due = await self._fetch(session, free * self._adapter.max_batch())
         # By now it may be known that the target was left alone.
         free = min(free, self._pace.free_calls(self._calls, share))
-        decisions = await self._decide(due, free, stop)
+        decisions = await self._decide(session, due, free, stop)
         parkings = [decision for decision in decisions if isinstance(decision, Parking)]
         # What is left over stays due.
         calls = groups([decision for decision in decisions if not isinstance(decision, Parking)])[:free]
@@ -196,9 +171,14 @@ class Applier:
         # Neither: somebody else changed them since the fetch. Asking again at once would only spin.
         return parked + begun > 0
 
-    async def _decide(self, due: Sequence[DueDelivery], free: int, stop: Stop) -> list[Call | Parking]:
+    async def _decide(
+        self, session: ApplySession, due: Sequence[DueDelivery], free: int, stop: Stop
+    ) -> list[Call | Parking]:
         """Decide about what is due, except what goes alone and finds no free call: rendering it would be in vain."""
         decisions: list[Call | Parking] = []
+        mapping, cast = self._mapping, self._settings.cast
+        if self._settings.refers is not None:
+            mapping = await resolved(self._settings.refers, cast, session, due)
         alone = rendered_bytes = 0
         for one in due:
             if goes_alone(one):
@@ -210,10 +190,10 @@ class Applier:
                 await stop.pause(0)
                 rendered_bytes = 0
             rendered_bytes += len(one.body)
-            decisions.append(decide(self._flow, one, self._mapping, self._adapter, self._settings.cast))
+            decisions.append(decide(self._flow, one, mapping, self._adapter, cast))
         return decisions
 
-    async def _fetch(self, session: _Session, wanted: int) -> list[DueDelivery]:
+    async def _fetch(self, session: ApplySession, wanted: int) -> list[DueDelivery]:
         self._looks += 1
         newest_first = self._is_behind and self._looks % _LOOKS_PER_NEWEST == 0
         due = await session.fetch(
@@ -232,7 +212,7 @@ class Applier:
         return due
 
     async def _call_all(
-        self, session: _Session, group: asyncio.TaskGroup, grouped: Sequence[Sequence[Call]], leave_by: float
+        self, session: ApplySession, group: asyncio.TaskGroup, grouped: Sequence[Sequence[Call]], leave_by: float
     ) -> int:
         beginnings = [call.beginning() for calls in grouped for call in calls]
         attempts = await session.begin(self._ownership.owner, beginnings)
@@ -245,7 +225,7 @@ class Applier:
                 group.create_task(self._call(begun, attempts, leave_by))
         return len(attempts)
 
-    async def _park(self, session: _Session, parkings: Sequence[Parking], due: Sequence[DueDelivery]) -> int:
+    async def _park(self, session: ApplySession, parkings: Sequence[Parking], due: Sequence[DueDelivery]) -> int:
         by_id = {one.id: one for one in due}
         parked = await session.park(self._ownership.owner, parkings)
         for parking in parkings:
@@ -272,7 +252,7 @@ class Applier:
         self._calls -= 1
         self._wake.set()
 
-    async def _settle(self, session: _Session) -> bool:
+    async def _settle(self, session: ApplySession) -> bool:
         ended, self._ended = self._ended, []
         told, self._told = self._told, []
         if not ended:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from outbox.app import App, Roles
-from outbox.model.errors import Misconfigured
+from outbox.model.dead_letters import Action, Decision
+from outbox.model.xref import Pair, Registry, Source
+from outbox.postgres.dead_letters import dead_letter_session
+from outbox.postgres.xref import xref_session
 from sandbox.crm import CrmServer
 from tests.kit.broker import Broker
 from tests.kit.database import Database
@@ -39,13 +41,48 @@ async def integration(database: Database, broker: Broker, tmp_path: Path) -> Asy
         yield Integration(database, broker, crm, tmp_path)
 
 
-async def test_a_flow_whose_every_event_would_become_a_dead_letter_is_not_begun(integration: Integration) -> None:
-    xref = {"xref": {"entity": "customer", "system": "crm"}}
-    inner = {"source_field": "sku", "target_field": "item", "transform": xref}
-    rules = [*RULES, {"source_field": "lines", "target_field": "items", "fields": [inner]}]
+async def test_an_id_of_another_system_is_looked_up_and_one_that_is_not_known_waits_for_a_person(
+    integration: Integration,
+) -> None:
+    rules = [
+        {"source_field": "order_ref", "target_field": "external_ref"},
+        {"source_field": "revision", "target_field": "revision"},
+        {"source_field": "amount", "target_field": "amount"},
+        # What is looked up by can itself be an id.
+        {
+            "source_field": "customer",
+            "target_field": "customer",
+            "transform": [
+                {"xref": {"entity": "customer", "system": "shop"}},
+                {"xref": {"entity": "account", "system": "crm"}},
+            ],
+        },
+    ]
+    server = integration.database.server
+    async with xref_session(server) as session:
+        for registry, pair in (
+            (Registry("customer", "shop"), Pair("C-1", "shop-1")),
+            (Registry("customer", "shop"), Pair("C-2", "shop-2")),
+            (Registry("account", "crm"), Pair("shop-1", "K-41")),
+        ):
+            await session.link(registry, [pair], Source.PERSON, who="ann", why=None)
+        async with running(integration.settings(mapping=rules, retry=ALONE, flow={"on_dead": "skip"})):
+            known = await integration.emit("SO-1", customer="C-1")
+            await integration.in_state(known, "applied")
+            unknown = await integration.emit("SO-2", 2, customer="C-2")
+            row = await integration.in_state(unknown, "dead")
+            assert row["reason"] == "field 'customer': crm has no known id for this account"
+            assert await integration.outcomes(unknown) == []
 
-    with pytest.raises(Misconfigured, match="mapping has an xref"):
-        App(integration.settings(mapping=rules), Roles(is_consumer=True))
+            await session.link(Registry("account", "crm"), [Pair("shop-2", "K-42")], Source.PERSON, who="ann", why=None)
+            async with dead_letter_session(server) as desk:
+                await desk.resolve(row["flow"], [row["id"]], Decision(Action.RETRY, who="ann"))
+            await integration.in_state(unknown, "applied")
+
+    assert [(line.order_ref, line.customer) for line in integration.crm.ledger.lines] == [
+        ("SO-1", "K-41"),
+        ("SO-2", "K-42"),
+    ]
 
 
 async def test_the_target_gets_what_the_rules_make_and_what_they_cannot_make_is_a_dead_letter(
