@@ -15,9 +15,7 @@ from outbox.model.errors import ExitCode
 from tests.kit.broker import Broker, manage
 from tests.kit.cli import FLOW, Cli, one_flow
 from tests.kit.database import Database
-from tests.kit.intake import SECTIONS
 from tests.kit.urls import with_user
-from tests.kit.waiting import until
 
 PASSWORD = "pw"
 EMIT = ("emit", "order.confirmed", "SO-1", "{}")
@@ -179,21 +177,6 @@ async def test_a_consumer_needs_no_more_than_its_role(cli: Cli, database: Databa
         await database.value("select outbox.emit('order.confirmed', 'SO-1', '{}')")
         assert (await replace(cli, pg_url=database.url, amqp_url=broker.url)(*DRAIN)).code == ExitCode.OK
         await consumer.logged("attempt ended", flow=FLOW, outcome="target_down", state="retry")
-
-
-async def test_an_intake_needs_no_more_than_its_role(cli: Cli, database: Database, broker: Broker) -> None:
-    cli.settings({"intake": {**SECTIONS, "port": 0}})
-    async with login(database, "outbox_intake") as url:
-        async with replace(cli, pg_url=url, amqp_url=broker.url).running("intake") as process:
-            await process.logged("intake listening")
-
-            async def is_told() -> bool:
-                return bool(
-                    await database.value("select count(*) = 1 from outbox.process where program = 'outbox-intake'")
-                )
-
-            await until(is_told, what="the process has said that it runs")
-        assert await database.value("select count(*) from outbox.process") == 0
 
 
 @pytest.mark.parametrize(
