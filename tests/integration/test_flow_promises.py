@@ -24,8 +24,8 @@ async def test_a_late_and_a_quiet_flow_are_told_with_their_owner_and_again_when_
     cli: Cli, database: Database, broker: Broker, tmp_path: Path
 ) -> None:
     (port,) = free_ports(1)
-    # By the time that the fault is over the delivery was due again and again.
-    faults = Faults(scripts=(Script(order_ref="SO-1", fault=Fault.UNAVAILABLE_503, times=40),))
+    # A second apart: by the time that the fault is over the delivery was due again and again.
+    faults = Faults(scripts=(Script(order_ref="SO-1", fault=Fault.UNAVAILABLE_503, times=5),))
     async with CrmServer(ledger_path=tmp_path / "ledger.jsonl", faults=faults) as crm:
         settings = one_flow(crm.url, bearer=DEFAULT_TOKEN)
         flow = settings["flows"][FLOW]  # type: ignore[index]

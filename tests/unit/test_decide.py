@@ -251,6 +251,10 @@ def test_a_question_that_is_the_probe_costs_the_message_nothing(
     assert (result.settlement.state, result.settlement.is_failure) == (State.IN_DOUBT, not is_probe)
 
 
+# Of a mapping without references nothing is asked.
+NO_SESSION = cast("Any", None)
+
+
 def _applier(adapter: PlainAdapter) -> Applier:
     settings = ApplierSettings(16, 15.0, 4, 0.05, RetryPolicy())
     # It decides without a store.
@@ -269,7 +273,7 @@ async def test_many_large_payloads_leave_others_their_turn() -> None:
 
     async with asyncio.TaskGroup() as group:
         group.create_task(take_turns())
-        decisions = await _applier(PlainAdapter(WINDOW))._decide(large, 8, stop)
+        decisions = await _applier(PlainAdapter(WINDOW))._decide(NO_SESSION, large, 8, stop)
         over.set()
     assert len(decisions) == 8
     assert turns >= 7
@@ -278,5 +282,5 @@ async def test_many_large_payloads_leave_others_their_turn() -> None:
 async def test_what_goes_alone_is_rendered_only_for_a_free_call() -> None:
     failed = [replace(DUE, id=number, failures=1) for number in range(5)]
     fresh = [replace(DUE, id=number) for number in range(5, 8)]
-    decisions = await _applier(PlainAdapter(WINDOW, batch=10))._decide([*failed, *fresh], 2, Stop())
+    decisions = await _applier(PlainAdapter(WINDOW, batch=10))._decide(NO_SESSION, [*failed, *fresh], 2, Stop())
     assert [decision.due.id for decision in decisions if isinstance(decision, Send)] == [0, 1, 5, 6, 7]
