@@ -60,13 +60,14 @@ class Presence:
         Raises:
             Unavailable: the database is away.
         """
+        # Whoever cannot say that it runs can do its work all the same: nothing that is wrong here ends a process.
+        pulse.establish()
         while not stop.is_set():
             pulse.beat()
             news = self._news = stop.part()
             await self._store.tell(
                 self._name, self._program, self._settings_hash, self.refusal, lease_seconds=_LEASE_SECONDS
             )
-            pulse.establish()
             await news.pause(_EVERY_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(_FORGET_SECONDS):
