@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from outbox.model.xref import Change, Link, Linked, LinkVerdict, Pair, Registry, Source
 from outbox.postgres.connection import Connection, PostgresServer, connect
 from outbox.postgres.errors import postgres_errors
+from outbox.postgres.references import ReferenceReads
 
 _NEEDS = "grant outbox_adapter to this user"
 
@@ -49,7 +50,7 @@ class Filters:
     external_id: str | None = None
 
 
-class XrefSession:
+class XrefSession(ReferenceReads):
     """One connection."""
 
     def __init__(self, connection: Connection, server: str) -> None:
@@ -112,17 +113,6 @@ class XrefSession:
         with postgres_errors(self._server, needs=_NEEDS):
             rows = await self._connection.fetch(_CONFLICTS, most)
         return [Change(*row) for row in rows]
-
-    async def external_ids(self, wanted: Sequence[tuple[Registry, str]]) -> dict[tuple[Registry, str], str]:
-        """Return the external ids of canonical keys; what is not linked is not in it."""
-        with postgres_errors(self._server, needs=_NEEDS):
-            rows = await self._connection.fetch(
-                "select * from xref.external_ids($1, $2, $3)",
-                [registry.entity for registry, _ in wanted],
-                [registry.system for registry, _ in wanted],
-                [key for _, key in wanted],
-            )
-        return {wanted[row["place"] - 1]: row["external_id"] for row in rows}
 
     async def canonical_keys(self, wanted: Sequence[tuple[Registry, str]]) -> dict[tuple[Registry, str], str]:
         """Return the canonical keys of external ids; what is not linked is not in it."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
+from outbox.model.mapping import Reference
 from outbox.model.xref import Linked, LinkVerdict, Pair, Registry, Source
 from outbox.postgres.xref import Filters, XrefSession, xref_session
 from tests.kit.database import Database
@@ -28,9 +29,10 @@ def verdicts(linked: Sequence[Linked]) -> list[LinkVerdict]:
 async def test_a_link_is_found_both_ways_and_only_in_its_system(database: Database) -> None:
     async with xref_session(database.server) as session:
         assert verdicts(await link(session, ("C-2", "22"), ("C-1", "11"))) == [LinkVerdict.LINKED, LinkVerdict.LINKED]
+        first, second = Reference("customer", "crm", "C-1"), Reference("customer", "crm", "C-2")
+        others = [Reference("customer", "shop", "C-1"), Reference("item", "crm", "C-1")]
+        assert await session.external_ids([first, *others, second]) == {first: "11", second: "22"}
         shop = Registry("customer", "shop")
-        wanted = [(CUSTOMERS, "C-1"), (shop, "C-1"), (CUSTOMERS, "C-2"), (Registry("item", "crm"), "C-1")]
-        assert await session.external_ids(wanted) == {(CUSTOMERS, "C-1"): "11", (CUSTOMERS, "C-2"): "22"}
         assert await session.canonical_keys([(CUSTOMERS, "22"), (shop, "22")]) == {(CUSTOMERS, "22"): "C-2"}
 
 
