@@ -12,7 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests.kit import scratch
+from tests.kit import forked, scratch
 from tests.kit.broker import Broker, fresh_vhost
 from tests.kit.database import EMPTY, Database, fresh_database
 from tests.kit.shared_servers import Addresses, SharedServers, addresses
@@ -40,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    forked.stop()
     servers = config.stash.get(_SERVERS, None)
     if servers is not None:
         servers.stop()

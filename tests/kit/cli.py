@@ -1,10 +1,10 @@
-"""The installed ``outbox`` command, called as people and Kubernetes call it."""
+"""The ``outbox`` command, called as people and Kubernetes call it."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from outbox.model.errors import ExitCode
+from tests.kit.forked import fork
 from tests.kit.process import Process
 
 OUTBOX = Path(sys.executable).with_name("outbox")
@@ -24,6 +25,7 @@ REFUSED_PG_URL = f"postgresql://relay:pg-password@127.0.0.1:{REFUSED_PORT}/erp"
 REFUSED_AMQP_URL = f"amqp://relay:mq-password@127.0.0.1:{REFUSED_PORT}/"
 FLOW = "orders-to-crm"
 _CHARACTERS_SHOWN = 5000
+_KILL_SECONDS = 10.0
 
 
 def one_flow(base_url: str = f"http://127.0.0.1:{REFUSED_PORT}", **connection: object) -> dict[str, object]:
@@ -99,21 +101,18 @@ class Cli:
         """Run the command to its end."""
         # Files, not pipes: what a command wrote that had to be killed is worth reading.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = await asyncio.create_subprocess_exec(
-                OUTBOX,
-                *arguments,
+            process = await fork(
+                arguments,
                 env=self.environment(**variables),
-                cwd=self.folder,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
+                folder=self.folder,
+                stdout=out.fileno(),
+                stderr=err.fileno(),
             )
             try:
-                async with asyncio.timeout(within_seconds):
-                    code = await process.wait()
+                code = await process.wait(within_seconds=within_seconds)
             except BaseException as error:
-                process.kill()
-                await process.wait()
+                process.send_signal(signal.SIGKILL)
+                await process.wait(within_seconds=_KILL_SECONDS)
                 error.add_note(f"outbox {' '.join(arguments)} did not end: {_text(err)[-_CHARACTERS_SHOWN:]}")
                 raise
             return Ended(code, _text(out), _text(err))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sandbox.changes import Changes
+from tests.kit.forked import Forked, fork
 from tests.kit.freezing import freeze
 
-COMMAND = (sys.executable, "-c", "from outbox.cli.main import main; main()")
 _KILL_SECONDS = 10.0
 _LINES_SHOWN = 25
 
@@ -29,9 +29,9 @@ class Process(asyncio.SubprocessProtocol):
         self.lines: list[Line] = []
         self.garbage: list[str] = []
         self._rest = b""
-        self._has_ended = False
+        self._is_read = False
         self._changes = Changes()
-        self._transport: asyncio.SubprocessTransport | None = None
+        self._transport: asyncio.SubprocessTransport | Forked | None = None
 
     @classmethod
     async def start(
@@ -41,10 +41,13 @@ class Process(asyncio.SubprocessProtocol):
         *,
         env: Mapping[str, str],
         folder: Path,
-        command: Sequence[str] = COMMAND,
+        command: Sequence[str] | None = None,
     ) -> Process:
         """Start a command, unless told otherwise ``outbox``; the caller ends it with `kill` or `ask_to_end`."""
         process = cls(name)
+        if command is None:
+            await process._fork(arguments, env, folder)
+            return process
         await asyncio.get_running_loop().subprocess_exec(
             lambda: process,
             *command,
@@ -56,6 +59,19 @@ class Process(asyncio.SubprocessProtocol):
             stderr=asyncio.subprocess.PIPE,
         )
         return process
+
+    async def _fork(self, arguments: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
+        ours, theirs = os.pipe()
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        try:
+            log = os.fdopen(ours, "rb", buffering=0)
+            await asyncio.get_running_loop().connect_read_pipe(lambda: _Log(self), log)
+            self._transport = await fork(
+                arguments, env=env, folder=folder, stdout=nothing, stderr=theirs, at_end=self._changes.notify
+            )
+        finally:
+            os.close(nothing)
+            os.close(theirs)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.SubprocessTransport)
@@ -70,12 +86,13 @@ class Process(asyncio.SubprocessProtocol):
         self._changes.notify()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the exit code tells more
-        self._has_ended = True
+        self._is_read = True
         self._changes.notify()
 
     @property
     def pid(self) -> int:
-        return self._open().get_pid()
+        transport = self._open()
+        return transport.pid if isinstance(transport, Forked) else transport.get_pid()
 
     @property
     def is_running(self) -> bool:
@@ -106,7 +123,7 @@ class Process(asyncio.SubprocessProtocol):
     async def kill(self) -> None:
         """End it with SIGKILL; nothing of it runs any more when this returns."""
         if not self._has_ended:
-            self._open().kill()
+            self._open().send_signal(signal.SIGKILL)
         await self.ended(within_seconds=_KILL_SECONDS)
 
     async def freeze(self) -> None:
@@ -119,7 +136,7 @@ class Process(asyncio.SubprocessProtocol):
 
     def ask_to_end(self) -> None:
         """Send SIGTERM."""
-        self._open().terminate()
+        self._open().send_signal(signal.SIGTERM)
 
     def hang_up(self) -> None:
         """Send SIGHUP."""
@@ -132,10 +149,14 @@ class Process(asyncio.SubprocessProtocol):
         except TimeoutError:
             raise AssertionError(f"{self.name} did not end\n{self.tail()}") from None
         transport = self._open()
-        code = transport.get_returncode()
+        code = transport.returncode if isinstance(transport, Forked) else transport.get_returncode()
         assert code is not None
         transport.close()
         return code
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._is_read and (not isinstance(self._transport, Forked) or self._transport.returncode is not None)
 
     def tail(self) -> str:
         """Return the last lines, for people."""
@@ -149,6 +170,19 @@ class Process(asyncio.SubprocessProtocol):
         except (ValueError, TypeError, KeyError):
             self.garbage.append(text)
 
-    def _open(self) -> asyncio.SubprocessTransport:
+    def _open(self) -> asyncio.SubprocessTransport | Forked:
         assert self._transport is not None
         return self._transport
+
+
+class _Log(asyncio.Protocol):
+    """The end of a pipe into which a forked process writes."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def data_received(self, data: bytes) -> None:
+        self._process.pipe_data_received(2, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._process.connection_lost(exc)
