@@ -12,10 +12,10 @@ from rich.markup import escape
 
 from outbox.cli.common import ConfigOption, fail, output, settings_of, usage_problem
 from outbox.cli.contract_files import contracts_at, contracts_in
-from outbox.cli.contract_samples import flows_of, samples_in
+from outbox.cli.contract_samples import LINKS_FILE, flows_of, links_in, samples_in
 from outbox.flow.contract import ContractSet
 from outbox.flow.contract_changes import Change, Effect, changes
-from outbox.flow.contract_samples import failures, missing
+from outbox.flow.contract_samples import Passage, missing, passage
 from outbox.model.contract import contract_name
 from outbox.model.errors import ExitCode, OutboxError
 from outbox.wiring_contracts import contracts_of
@@ -35,6 +35,9 @@ outbox contract check --dir new --against old --format json
 _TEST = """\
 Send samples of payloads through their contract, the mapping of every flow that takes them, and the schema of that
 flow's target documents (flows.NAME.target_schema); end with 1 when one does not get through. One line for each.
+
+No server is asked: for ids of other systems (xref) texts like <crm id of customer C-1> stand in, unless links.json,
+beside the folders of the samples, has them: {"crm": {"customer": {"C-1": "4711"}}}.
 
 Examples: outbox contract test · outbox contract test --samples samples --every ·
 outbox contract test --dir contracts --samples our/samples (contracts only, without settings)
@@ -114,22 +117,28 @@ def _test(
     try:
         contracts = contracts_of(settings) if settings is not None else contracts_in(directory_of(config, directory))
         flows = [] if settings is None else flows_of(settings)
-        found = samples_in(Path(named))
+        found, links = samples_in(Path(named)), links_in(Path(named))
     except OutboxError as error:
         fail(error)
-    failed, unproven = failures(found, contracts, flows), missing(found, contracts, flows)
-    is_broken = bool(failed) or (every and bool(unproven))
+    went, unproven = passage(found, contracts, flows, links), missing(found, contracts, flows)
+    is_broken = bool(went.failures) or (every and bool(unproven))
     if form is Format.JSON:
-        output.print_json(
-            data={"is_broken": is_broken, "failures": [asdict(one) for one in failed], "unproven": unproven}
-        )
+        told = {"failures": [asdict(one) for one in went.failures], "unproven": unproven}
+        output.print_json(data={"is_broken": is_broken, **told, "stand_ins": sorted(went.stand_ins.values())})
     else:
-        for line in (*map(str, failed), *unproven):
+        for line in (*map(str, went.failures), *unproven, *_stood_in(went)):
             output.print(escape(line), soft_wrap=True)
-        broken = len({failure.file for failure in failed})
+        broken = len({failure.file for failure in went.failures})
         output.print(f"{len(found)} sample(s), {broken} of them failed", soft_wrap=True)
     if is_broken:
         raise typer.Exit(ExitCode.CHECK_FAILED)
+
+
+def _stood_in(went: Passage) -> list[str]:
+    if not went.stand_ins:
+        return []
+    first = min(went.stand_ins.values())
+    return [f"{len(went.stand_ins)} id(s) of other systems are stand-ins, like {first}; {LINKS_FILE} may tell them"]
 
 
 def directory_of(config: Path | None, directory: Path | None) -> Path:

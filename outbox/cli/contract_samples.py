@@ -1,4 +1,4 @@
-"""What ``outbox contract test`` reads: samples, and the flows that they go through."""
+"""What ``outbox contract test`` reads: samples, the ids that they bring along, and the flows that they go through."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from pathlib import Path
 from outbox.config.files import UnreadableFileError, read_text
 from outbox.config.settings import Settings
 from outbox.flow.contract import ContractKey, Validator
-from outbox.flow.contract_samples import Sample, SampledFlow, target_validator
+from outbox.flow.contract_samples import Sample, SampledFlow, links_of, target_validator
 from outbox.flow.contract_set import contract_key
-from outbox.model.errors import Misconfigured
+from outbox.model.errors import MappingError, Misconfigured
+from outbox.model.mapping import Reference
 from outbox.wiring_versions import casts_of, mapping_of
 
+# Beside the folders of the types: ids of other systems that samples need.
+LINKS_FILE = "links.json"
 _MAX_BYTES = 16 * 1024 * 1024
 
 
@@ -28,6 +31,22 @@ def samples_in(directory: Path) -> list[Sample]:
             f"{directory} has no samples", "put payloads there, for example order.confirmed/1/small.json"
         )
     return samples
+
+
+def links_in(directory: Path) -> dict[Reference, str]:
+    """Return the ids of other systems that a directory of samples brings along; none where it has no such file.
+
+    Raises:
+        Misconfigured: the file cannot be read.
+    """
+    file = directory / LINKS_FILE
+    if not file.exists():
+        return {}
+    try:
+        return links_of(_text(file).encode())
+    except MappingError as error:
+        example = '{"crm": {"customer": {"C-1001": "4711"}}}'
+        raise Misconfigured(f"{file}: {error}", f"write ids as system, entity and key tell them: {example}") from error
 
 
 def flows_of(settings: Settings) -> list[SampledFlow]:
@@ -47,7 +66,7 @@ def flows_of(settings: Settings) -> list[SampledFlow]:
 def _samples(directory: Path) -> Iterator[Sample]:
     for file in sorted(directory.rglob("*.json")):
         path = file.relative_to(directory)
-        if any(part.startswith(".") for part in path.parts):
+        if path.as_posix() == LINKS_FILE or any(part.startswith(".") for part in path.parts):
             continue
         yield Sample(str(file), _key(file, path), _text(file).encode())
 

@@ -18,8 +18,8 @@ from outbox.config.problems import did_you_mean
 from outbox.config.settings import Flow, Settings
 from outbox.flow.document import kind_of
 from outbox.flow.mapping import Mapping, Trace
-from outbox.flow.mapping_diff import placeholders
 from outbox.flow.mapping_rules import rules_of
+from outbox.flow.placeholders import placeholders
 from outbox.model.errors import ExitCode, MappingError, Misconfigured
 from outbox.model.exact_json import exact_json, exact_number
 from outbox.model.mapping import MISSING
@@ -82,7 +82,7 @@ def _map(  # noqa: PLR0917 - one for each option
     payload = _payload(sample)
     mapping = mapping_of(flow)
     try:
-        known = placeholders(mapping, payload)
+        known = dict(placeholders(mapping, payload))
         document, traces = mapping.explain(payload, known)
         shown = written(document)
     except MappingError as error:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import jsonschema_rs
 
 from outbox.flow.contract import Contract, ContractKey, ContractSet, Validator, check_body, violations_of
+from outbox.flow.document import kind_of, parse_document
+from outbox.flow.placeholders import ReferringMap, placeholders
 from outbox.model.contract import contract_name
 from outbox.model.errors import MappingError
-from outbox.model.mapping import Map
+from outbox.model.mapping import Reference
 from outbox.model.topics import is_routed
 from outbox.model.versions import Cast
 
@@ -31,7 +33,7 @@ class SampledFlow:
     name: str
     topics: Sequence[str]
     cast: Cast
-    mapping: Map
+    mapping: ReferringMap
     target: Validator | None
 
 
@@ -47,6 +49,30 @@ class Failure:
         return f"{self.file}: {self.step}: {self.text}"
 
 
+@dataclass(slots=True)
+class Passage:
+    """What became of samples. ``stand_ins``: the ids of other systems that no links told, and what stood for them."""
+
+    failures: list[Failure] = field(default_factory=list)
+    stand_ins: dict[Reference, str] = field(default_factory=dict)
+
+
+def links_of(text: bytes) -> dict[Reference, str]:
+    """Return the ids that samples bring along: of each system, of each entity, by key.
+
+    Raises:
+        MappingError: it is no such JSON.
+    """
+    links: dict[Reference, str] = {}
+    for system, entities in parse_document(text).items():
+        for entity, ids in _members(entities, system):
+            for key, external_id in _members(ids, f"{system}.{entity}"):
+                if not isinstance(external_id, str):
+                    raise MappingError(f"{system}.{entity}.{key}", f"is {kind_of(external_id)}, expected a string")
+                links[Reference(entity, system, key)] = external_id
+    return links
+
+
 def target_validator(text: str) -> Validator:
     """Compile the schema of a target's documents. It is its owner's: in any version of JSON Schema, with any pattern.
 
@@ -60,9 +86,26 @@ def target_validator(text: str) -> Validator:
         raise ValueError(f"is no JSON Schema that can be used: {said}") from error
 
 
-def failures(samples: Sequence[Sample], contracts: ContractSet, flows: Sequence[SampledFlow]) -> list[Failure]:
-    """Return every sample that does not get through, with every step that stops it."""
-    return [failure for sample in samples for failure in _failures(sample, contracts, flows)]
+def passage(
+    samples: Sequence[Sample], contracts: ContractSet, flows: Sequence[SampledFlow], links: Mapping[Reference, str]
+) -> Passage:
+    """Send every sample through every step, and return which steps stop it.
+
+    Args:
+        samples: the payloads.
+        contracts: what payloads must look like.
+        flows: whose steps, mappings and targets they meet.
+        links: ids of other systems; for any other a text stands in.
+    """
+    found = Passage()
+    for sample in samples:
+        found.failures += _contract_failures(sample, contracts)
+        for flow in flows:
+            if is_routed(flow.topics, sample.key.type):
+                stand_ins: dict[Reference, str] = {}
+                found.failures += _through(sample, contracts, flow, links, stand_ins)
+                found.stand_ins |= stand_ins
+    return found
 
 
 def missing(samples: Sequence[Sample], contracts: ContractSet, flows: Sequence[SampledFlow]) -> list[str]:
@@ -75,7 +118,7 @@ def missing(samples: Sequence[Sample], contracts: ContractSet, flows: Sequence[S
     ]
 
 
-def _failures(sample: Sample, contracts: ContractSet, flows: Sequence[SampledFlow]) -> Iterator[Failure]:
+def _contract_failures(sample: Sample, contracts: ContractSet) -> Iterator[Failure]:
     contract = contracts.contracts.get(sample.key)
     step = f"contract {contract_name(*sample.key)}"
     if contract is not None:
@@ -84,17 +127,21 @@ def _failures(sample: Sample, contracts: ContractSet, flows: Sequence[SampledFlo
             yield Failure(sample.file, step, str(violation))
     elif contracts.contracts:
         yield Failure(sample.file, step, "there is no such contract")
-    for flow in flows:
-        if is_routed(flow.topics, sample.key.type):
-            yield from _through(sample, contracts, flow)
 
 
-def _through(sample: Sample, contracts: ContractSet, flow: SampledFlow) -> Iterator[Failure]:
+def _through(
+    sample: Sample,
+    contracts: ContractSet,
+    flow: SampledFlow,
+    links: Mapping[Reference, str],
+    stand_ins: dict[Reference, str],
+) -> Iterator[Failure]:
     try:
         version, body = flow.cast(*sample.key, sample.body)
         if version != sample.key.version:
             yield from _cast_well(sample, contracts.contract(sample.key.type, version), body, flow)
-        document = flow.mapping.apply(body)
+        stand_ins.update(placeholders(flow.mapping, body, links))
+        document = flow.mapping.apply(body, {**links, **stand_ins})
     except MappingError as error:
         yield Failure(sample.file, f"flow {flow.name}, mapping", str(error))
         return
@@ -108,3 +155,9 @@ def _cast_well(sample: Sample, contract: Contract | None, body: bytes, flow: Sam
     if contract is not None:
         for violation in check_body(contract, body, shows_names=True):
             yield Failure(sample.file, f"flow {flow.name}, cast to {contract_name(*contract.key)}", str(violation))
+
+
+def _members(value: object, name: str) -> Iterator[tuple[str, object]]:
+    if not isinstance(value, dict):
+        raise MappingError(name, f"is {kind_of(value)}, expected an object")
+    yield from value.items()

@@ -6,22 +6,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Mapping as Known
 from dataclasses import dataclass, field
-from typing import Protocol
 
+from outbox.flow.placeholders import ReferringMap, placeholders
 from outbox.model.errors import MappingError
 from outbox.model.exact_json import exact_json
-from outbox.model.mapping import Reference
 from outbox.model.paths import steps_text
 
 Place = tuple[str | int, ...]
 
 # Enough to look some of them up.
 MAX_EXAMPLES = 5
-
-
-class _Mapping(Protocol):
-    def apply(self, payload: bytes, resolved: Known[Reference, str]) -> dict[str, object]: ...
-    def needs(self, payload: bytes, resolved: Known[Reference, str]) -> frozenset[Reference]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +56,7 @@ class Difference:
         return self.differing == 0
 
 
-def placeholders(mapping: _Mapping, payload: bytes) -> dict[Reference, str]:
-    """Return a stand-in for every id that a payload needs, for looks without a database.
-
-    Raises:
-        MappingError: the payload cannot be mapped.
-    """
-    known: dict[Reference, str] = {}
-    while needed := mapping.needs(payload, known):
-        known.update({one: f"<{one.system} id of {one.entity} {one.key}>" for one in needed})
-    return known
-
-
-def difference(before: _Mapping, after: _Mapping, events: Iterable[tuple[str, bytes]]) -> Difference:
+def difference(before: ReferringMap, after: ReferringMap, events: Iterable[tuple[str, bytes]]) -> Difference:
     """Compare what two mappings make of events, each given as id and payload."""
     found = Difference()
     for event_id, payload in events:
@@ -95,9 +77,9 @@ def difference(before: _Mapping, after: _Mapping, events: Iterable[tuple[str, by
     return found
 
 
-def _made(mapping: _Mapping, payload: bytes) -> dict[str, object] | str:
+def _made(mapping: ReferringMap, payload: bytes) -> dict[str, object] | str:
     try:
-        return mapping.apply(payload, placeholders(mapping, payload))
+        return mapping.apply(payload, dict(placeholders(mapping, payload)))
     except MappingError as error:
         return str(error)
 

@@ -23,6 +23,35 @@ MAPPING = [
     {"source_field": "total", "target_field": "amount"},
 ]
 
+# The order's customer, and the item of each line and of each of its parts.
+REFERRING = [
+    {
+        "source_field": "customer",
+        "target_field": "partner",
+        "transform": [{"xref": {"entity": "customer", "system": "crm"}}],
+    },
+    {
+        "source_field": "lines",
+        "target_field": "rows",
+        "fields": [
+            {
+                "source_field": "sku",
+                "target_field": "item",
+                "transform": [{"xref": {"entity": "item", "system": "crm"}}],
+            },
+            {
+                "source_field": "parts[].sku",
+                "target_field": "parts[].item",
+                "transform": ["uppercase", {"xref": {"entity": "item", "system": "crm"}}, "integer"],
+            },
+        ],
+    },
+]
+ASSEMBLED = {
+    "customer": "C-1",
+    "lines": [{"sku": "A", "parts": [{"sku": "b"}, {"sku": "c"}]}, {"sku": "D", "parts": []}],
+}
+
 TARGET = f"flow {FLOW}, target document"
 
 
@@ -108,6 +137,79 @@ async def test_what_no_sample_proves_is_told_and_fails_where_every_one_is_asked_
     )
     assert failed.code == ExitCode.CHECK_FAILED
     assert json.loads(failed.out)["unproven"] == told.out.splitlines()[:-1]
+
+
+def refer(outbox: Verbs, rules: object, target: object) -> None:
+    content = json.loads((outbox.folder / "outbox.yaml").read_text(encoding="utf-8"))
+    content["flows"][FLOW] |= {"mapping": rules}
+    outbox.settings(content)
+    write(outbox.folder / "contracts/order.confirmed/1.json", {"required": ["customer"]})
+    write(outbox.folder / "schemas/deal.json", target)
+
+
+async def test_ids_that_a_sample_needs_in_nested_lists_are_stood_in_for_and_that_is_said(outbox: Verbs) -> None:
+    rules = json.loads(json.dumps(REFERRING).replace(', "integer"]', "]"))
+    row = {"required": ["item"], "properties": {"item": {"pattern": "^<crm id of item"}}}
+    refer(outbox, rules, {"required": ["partner"], "properties": {"rows": {"items": row}}})
+    sample(outbox, "order.confirmed/1/assembled.json", ASSEMBLED)
+
+    told = await outbox("contract", "test", "--every")
+    listed = await outbox("contract", "test", "--format", "json")
+
+    assert (told.code, told.out.splitlines()) == (
+        ExitCode.OK,
+        [
+            "5 id(s) of other systems are stand-ins, like <crm id of customer C-1>; links.json may tell them",
+            "1 sample(s), 0 of them failed",
+        ],
+    )
+    keys = ["customer C-1", "item A", "item B", "item C", "item D"]
+    assert listed.json()["stand_ins"] == [f"<crm id of {key}>" for key in keys]
+
+
+async def test_ids_that_the_samples_bring_along_stand_in_the_document(outbox: Verbs) -> None:
+    part = {"properties": {"item": {"enum": [12, 13]}}}
+    row = {"properties": {"item": {"enum": ["11", "14"]}, "parts": {"items": part}}}
+    refer(outbox, REFERRING, {"properties": {"partner": {"const": "4711"}, "rows": {"items": row}}})
+    sample(outbox, "order.confirmed/1/assembled.json", ASSEMBLED)
+
+    without = await outbox("contract", "test")
+    sample(outbox, "links.json", {"crm": {"customer": {"C-1": "4711"}, "item": {"A": "11", "B": "12", "C": "13"}}})
+    partly = await outbox("contract", "test")
+    sample(
+        outbox,
+        "links.json",
+        {"crm": {"customer": {"C-1": "4711"}, "item": {"A": "11", "B": "12", "C": "13", "D": "14"}}},
+    )
+    whole = await outbox("contract", "test", "--every")
+
+    assert f"flow {FLOW}, mapping: field 'lines[0].parts[0].sku' (for 'rows[0].parts[0].item')" in without.out
+    assert "5 id(s) of other systems are stand-ins" in without.out
+    assert f"{TARGET}: /rows/1/item: rule enum, found a string" in partly.out
+    assert "1 id(s) of other systems are stand-ins, like <crm id of item D>" in partly.out
+    assert (whole.code, whole.out.splitlines()) == (ExitCode.OK, ["1 sample(s), 0 of them failed"])
+
+
+@pytest.mark.parametrize(
+    ("links", "problem"),
+    [
+        ("[]", "links.json: field '(document)': is a list, expected an object"),
+        ('{"crm": {}, "crm": {}}', "links.json: field '(document)': has the same key twice in one object"),
+        ('{"crm": ["C-1"]}', "links.json: field 'crm': is a list, expected an object"),
+        (
+            '{"crm": {"customer": {"C-1": 4711}}}',
+            "links.json: field 'crm.customer.C-1': is a number, expected a string",
+        ),
+    ],
+)
+async def test_a_file_of_ids_that_is_none_is_told(outbox: Verbs, links: str, problem: str) -> None:
+    sample(outbox, "order.confirmed/1/small.json", {"order_ref": "SO-1"})
+    sample(outbox, "links.json", links)
+
+    refusal = (await outbox("contract", "test")).refusal(ExitCode.MISCONFIGURED)
+
+    assert problem in refusal
+    assert "write ids as system, entity and key tell them" in refusal
 
 
 async def test_consumers_need_no_settings(outbox: Verbs) -> None:
