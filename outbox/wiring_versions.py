@@ -45,10 +45,5 @@ def _steps(section: str, casts: dict[str, CastSettings]) -> Steps:
             mapping = mapping_of(cast.mapping)
         except Misconfigured as error:
             raise Misconfigured(f"{section}.{name}: {error.problem}", error.next_step) from error
-        if mapping.has_references():
-            raise Misconfigured(
-                f"{section}.{name}.mapping has an xref, and an event must not depend on what other systems know",
-                "look ids up in the mapping of the flow",
-            )
         steps[ContractKey(topic_of(name), version_of(name) or 0)] = Step(cast.to, mapping)
     return steps

@@ -23,11 +23,13 @@ from outbox.config.transforms import TableName
 from outbox.model.mapping_conflicts import RuleShape, conflicts_of, repeated
 
 _COMPUTED = ("template", "position", "fields")
+_FLOWS = "flows"
+_OWNERS = (_FLOWS, "upcasters", "downcasters")
 Tables = dict[TableName, dict[str, str]]
 
 
 def read_mapping_files(draft: Draft, instead: Mapping[str, Path], environ: Mapping[str, str]) -> set[str]:
-    """Put the rules of each flow that names a file into its place; what is wrong goes to the draft.
+    """Put the rules of each mapping that is the name of a file into its place; what is wrong goes to the draft.
 
     Args:
         draft: the settings.
@@ -38,14 +40,13 @@ def read_mapping_files(draft: Draft, instead: Mapping[str, Path], environ: Mappi
         the names of the variables that were mentioned.
     """
     names: set[str] = set()
-    for name, flow in _flows(draft):
-        path: KeyPath = ("flows", name, "mapping")
-        if name in instead:
-            flow["mapping"] = _entries_of(draft, path, instead[name])
-        elif isinstance(flow.get("mapping"), str) and not draft.is_broken(path):
-            file = str(substituted(flow["mapping"], path, draft, environ, names))
+    for path, owner in _owners(draft):
+        if path[0] == _FLOWS and path[1] in instead:
+            owner["mapping"] = _entries_of(draft, path, instead[str(path[1])])
+        elif isinstance(owner.get("mapping"), str) and not draft.is_broken(path):
+            file = str(substituted(owner["mapping"], path, draft, environ, names))
             if not draft.is_broken(path):
-                flow["mapping"] = _entries_of(draft, path, Path(os.path.normpath(draft.directory_of(path) / file)))
+                owner["mapping"] = _entries_of(draft, path, Path(os.path.normpath(draft.directory_of(path) / file)))
     return names
 
 
@@ -86,19 +87,20 @@ def prepare_mappings(draft: Draft) -> Tables:
         what the tables hold, by how the settings name them.
     """
     tables: Tables = {}
-    for name, flow in _flows(draft):
-        path: KeyPath = ("flows", name, "mapping")
-        if isinstance(flow.get("mapping"), list):
-            flow["mapping"] = _exact(draft, path, flow["mapping"])
-        _prepare(draft, path, flow.get("mapping"), tables)
+    for path, owner in _owners(draft):
+        if isinstance(owner.get("mapping"), list):
+            owner["mapping"] = _exact(draft, path, owner["mapping"])
+        _prepare(draft, path, owner.get("mapping"), tables)
     return tables
 
 
-def _flows(draft: Draft) -> Iterator[tuple[str, dict[str, object]]]:
-    flows = draft.data.get("flows")
-    for name, flow in flows.items() if isinstance(flows, dict) else ():
-        if isinstance(flow, dict):
-            yield name, flow
+def _owners(draft: Draft) -> Iterator[tuple[KeyPath, dict[str, object]]]:
+    """Yield where a mapping stands, and the section that it stands in: flows, and steps between versions."""
+    for section in _OWNERS:
+        owners = draft.data.get(section)
+        for name, owner in owners.items() if isinstance(owners, dict) else ():
+            if isinstance(owner, dict):
+                yield (section, name, "mapping"), owner
 
 
 def _exact(draft: Draft, path: KeyPath, value: object) -> object:
@@ -123,6 +125,7 @@ def _prepare(draft: Draft, path: KeyPath, entries: object, tables: Tables) -> No
             if "transform" in entry:
                 entry["transform"] = steps_of(entry["transform"])
                 _read_tables(draft, (*here, "transform"), entry["transform"], tables)
+                _refuse_references(draft, (*here, "transform"), entry["transform"])
             _prepare(draft, (*here, "fields"), entry.get("fields"), tables)
     _judge(draft, path, entries)
 
@@ -142,13 +145,21 @@ def _judge(draft: Draft, path: KeyPath, entries: list[object]) -> None:
                     is_computed=any(name in entry for name in _COMPUTED),
                 )
             )
-    # On the first level the flow itself tells what is filled twice.
     judges: list[Callable[[list[RuleShape]], Iterator[tuple[int, str]]]] = [conflicts_of]
-    if path[-1] == "fields":
+    # On the first level the flow itself tells what is filled twice.
+    if path[0] != _FLOWS or path[-1] == "fields":
         judges.append(repeated)
     for judge in judges:
         for number, problem in judge(shapes):
             draft.findings.append(Finding((*path, places[number], "target_field"), problem))
+
+
+def _refuse_references(draft: Draft, path: KeyPath, steps: object) -> None:
+    """Let a step between versions say what the payload says, whoever takes it and whenever."""
+    for number, step in enumerate(steps if path[0] != _FLOWS and isinstance(steps, list) else ()):
+        if isinstance(step, dict) and "xref" in step:
+            problem = "must not stand here: what a payload means must not depend on what other systems know"
+            draft.findings.append(Finding((*path, number, "xref"), problem, "look the id up in the flow's mapping"))
 
 
 def _read_tables(draft: Draft, path: KeyPath, steps: object, tables: Tables) -> None:

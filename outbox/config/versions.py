@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from outbox.config.mapping import MappingField
 from outbox.config.rules import broken_rule, matching
 from outbox.config.strict import Strict
+from outbox.config.transforms import also_written
 from outbox.model.versions import version_of
 
 _MAX_VERSION = 2**31 - 1
@@ -28,7 +29,10 @@ class CastSettings(Strict):
 
     to: Annotated[int, Field(ge=1, le=_MAX_VERSION, description="The version that it becomes.")]
     mapping: Annotated[
-        tuple[MappingField, ...], Field(min_length=1, description="The new payload, made as a flow's document is.")
+        tuple[MappingField, ...],
+        Field(min_length=1),
+        also_written(str | list[MappingField]),
+        Field(description="The new payload, made as a flow's document is, or the file with its rules."),
     ]
 
 
