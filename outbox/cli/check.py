@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from outbox.cli import check_intake
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.cli.recollection import recollection
 from outbox.config.inventory import warnings_of
@@ -35,8 +36,8 @@ from outbox.wiring_versions import casts_of
 
 _CHECK = """\
 Look at everything that can be wrong, and end with 1 when something is: settings, contracts, schema, outbox, inbox,
-lanes, cursor, memory, broker, and the targets as far as a flow's adapter.check has a question for them. What the users
-of this process may not see is "not seen": run it as the relay, and as the consumers.
+lanes, cursor, memory, intake, broker, and the targets as far as a flow's adapter.check has a question for them. What
+the user of this process may not see is "not seen": run it as the relay, as the consumers, and as the intake.
 
 Changes nothing. --strict takes what a flow's owner has left unsaid for wrong.
 
@@ -77,6 +78,8 @@ async def _findings(settings: Settings, *, is_strict: bool) -> AsyncIterator[Fin
     for name, flow in settings.flows.items():
         for warning in warnings_of(flow):
             yield Finding(f"flow {name}", unsaid, warning)
+    for finding in check_intake.senders(settings.intake):
+        yield finding
     for finding in await _looked("contracts", _contracts, settings, refused=Result.WRONG):
         yield finding
     for finding in await _looked("database", _database, settings, refused=Result.WRONG):
@@ -107,9 +110,11 @@ async def _looked(
 async def _contracts(settings: Settings) -> list[Finding]:
     for name in settings.flows:
         casts_of(settings, name)
+    known = contracts_of(settings)
+    unchecked = check_intake.unchecked(settings, known)
     if settings.contracts.directory is None:
-        return []
-    contracts = contracts_of(settings).contracts.values()
+        return [*unchecked]
+    contracts = known.contracts.values()
     types = len({contract.key.type for contract in contracts})
     ending = [one for one in contracts if one.deprecated_on is not None]
     return [
@@ -118,6 +123,7 @@ async def _contracts(settings: Settings) -> list[Finding]:
             Finding("contracts", Result.NOTE, f"{contract_name(*one.key)} is deprecated on {one.deprecated_on}")
             for one in ending
         ),
+        *unchecked,
     ]
 
 
@@ -125,6 +131,8 @@ async def _database(settings: Settings) -> list[Finding]:
     async with connect(_server(settings)):
         pass
     looks = {"database": _schema, "outbox": _outbox, "inbox": _inbox, "lanes": _lanes, "cursor": _cursor}
+    if settings.intake.is_active:
+        looks["intake"] = _intake
     found = [
         finding
         for subject, look in looks.items()
@@ -160,6 +168,12 @@ async def _lanes(settings: Settings) -> list[Finding]:
 async def _cursor(settings: Settings) -> list[Finding]:
     async with rebase_session(_server(settings), STREAM) as session:
         return [cursor(await session.home(await recollection(settings, session)))]
+
+
+async def _intake(settings: Settings) -> list[Finding]:
+    server = _server(settings)
+    # Whoever may not take events has no use for the clock, which anybody may ask.
+    return [*await check_intake.rights(server), *await check_intake.clock(settings, server)]
 
 
 async def _memory(settings: Settings) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -133,6 +133,29 @@ def memory(partitions: Iterable[Partition], *, remembered_seconds: float, queue_
         "they would take effect twice",
         f"set inbox.keep to {_whole_days(least)} or more until it is gone; `outbox partitions` says why it is there",
     )
+
+
+def intake_clock(ahead_seconds: float, windows: Mapping[str, float]) -> Finding:
+    """Judge the clock that decides whether a signed time is near enough to be believed.
+
+    Args:
+        ahead_seconds: by how much the database's clock is ahead of this machine's at least; behind, if negative.
+        windows: of each source that signs the time, how far that may be from the database's clock.
+    """
+    off_seconds, side = abs(ahead_seconds), "ahead of" if ahead_seconds > 0 else "behind"
+    refused = [name for name, window_seconds in windows.items() if off_seconds > window_seconds]
+    narrow = [name for name, window_seconds in windows.items() if off_seconds > window_seconds / 2]
+    found = "the database's is as this machine's"
+    if off_seconds:
+        found = f"the database's is {off_seconds:.3g} s {side} this machine's"
+    step = "compare both machines with a time server"
+    if refused:
+        told = f"{found}: if this machine's is right, every request of {', '.join(refused)} is refused by its time"
+        return Finding("intake clock", Result.WRONG, told, step)
+    if narrow:
+        told = f"{found}, more than half of the replay_window of {', '.join(narrow)}"
+        return Finding("intake clock", Result.NOTE, told, step)
+    return Finding("intake clock", Result.RIGHT, f"{found}, well within every replay_window")
 
 
 def _days(seconds: float) -> str:

@@ -14,6 +14,8 @@ from outbox.postgres.connection import Connection, PostgresServer, connect
 from outbox.postgres.errors import postgres_errors
 
 _NEEDS = "grant outbox_intake to this user"
+# No row is looked at.
+_REHEARSAL_SECONDS = 10.0
 
 
 class IntakeSession:
@@ -82,6 +84,17 @@ class IntakeSession:
             return int(
                 await self._connection.fetchval("select intake.prune_refused($1, $2, $3)", keep_rows, keep, most)
             )
+
+    async def rehearse(self) -> None:
+        """Call all of them with nothing to do: changes nothing, and tells whoever may not.
+
+        Raises:
+            AccessRefused: this user is not granted what the intake needs.
+        """
+        await self.take([], _REHEARSAL_SECONDS)
+        await self.note_refused([])
+        await self.prune_received(0)
+        await self.prune_refused(0, 0, 0)
 
     async def ping(self, within_seconds: float) -> None:
         """Look whether the connection still answers."""
