@@ -1,33 +1,34 @@
 """Reading a body as JSON that means the same to every reader, or not at all. Pure.
 
-What is refused is legal JSON in part: a key that stands twice, a number beyond a double, a NUL, half of a surrogate
-pair, and a depth at which parsers give up. Each of them is read differently, or not, by some database, queue or
-consumer behind us, where nobody could tell the sender any more. An error says what is wrong and where, never what was
-there. What is taken keeps its bytes: the text is stored as it came.
+The limits are the narrowest of all that read JSON here: nobody could tell the sender any more. What is taken keeps its
+bytes: the text is stored as it came.
 """
 
 from __future__ import annotations
 
-import json
+import codecs
 import re
-from collections.abc import Iterator
-from decimal import Decimal
-from math import isinf
-from typing import NamedTuple, NoReturn
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from outbox.intake.problems import Problem, RefusedRequest
+from outbox.model.strict_json import Flaw, Limits, StrictReader, UnreadableJson
 
 # Deeper than any event that people exchange, and far from where parsers of any language give up.
 MAX_DEPTH = 100
-# With so few digits an integer is a 64-bit one, or close to it.
-_SAFE_INTEGER_CHARACTERS = 18
-
-# Valid pairs and other escapes are consumed first, so whatever is left over as `lone` stands alone.
-_ESCAPES = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-    r"|(?P<nul>\\u0000)|\\."
-)
+READER = StrictReader(Limits(depth=MAX_DEPTH, digits=1000, is_for_doubles=True, takes_nul=False))
 _SPACE = re.compile(r"[ \t\n\r]*")
+REFUSALS: Mapping[Flaw, tuple[Problem, str]] = {
+    Flaw.NOT_UTF8: (Problem.JSON_MALFORMED, "it is not valid UTF-8 at byte {at}"),
+    Flaw.NOT_JSON: (Problem.JSON_MALFORMED, "at character {at}: {said}"),
+    Flaw.CONSTANT: (Problem.JSON_MALFORMED, "{said} is not JSON"),
+    Flaw.KEY_TWICE: (Problem.JSON_AMBIGUOUS, ""),
+    Flaw.TOO_DEEP: (Problem.JSON_TOO_DEEP, f"more than {MAX_DEPTH} levels"),
+    Flaw.TOO_MANY_DIGITS: (Problem.JSON_NUMBER_OUT_OF_RANGE, "it has too many digits"),
+    Flaw.OUT_OF_RANGE: (Problem.JSON_NUMBER_OUT_OF_RANGE, "a reader of doubles would see infinity, or zero"),
+    Flaw.HALF_A_PAIR: (Problem.JSON_TEXT_UNUSABLE, "half of a surrogate pair at character {at}"),
+    Flaw.NUL: (Problem.JSON_TEXT_UNUSABLE, "a NUL at character {at}"),
+}
 
 
 class Document(NamedTuple):
@@ -43,26 +44,13 @@ def read_document(body: bytes) -> Document:
     Raises:
         RefusedRequest: it is not UTF-8, not JSON, or means different things to different readers.
     """
-    try:
-        text = body.decode()
-    except UnicodeDecodeError as error:
-        raise RefusedRequest(Problem.JSON_MALFORMED, f"it is not valid UTF-8 at byte {error.start}") from None
-    if text.startswith("\ufeff"):
+    if body.startswith(codecs.BOM_UTF8):
         raise RefusedRequest(Problem.JSON_MALFORMED, "it begins with a byte order mark")
-    # Errors are cut loose from their cause, which carries the whole text.
     try:
-        value = _DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        # Some messages end in ": <the character found>".
-        complaint = error.msg.partition(":")[0]
-        raise RefusedRequest(Problem.JSON_MALFORMED, f"at character {error.pos}: {complaint}") from None
-    except RecursionError:
-        raise _too_deep() from None
-    if text.count("[") + text.count("{") > MAX_DEPTH:
-        _check_depth(value)
-    if "\\u" in text:
-        _check_escapes(text)
-    return Document(value, text)
+        return Document(*READER.read(body))
+    except UnreadableJson as error:
+        problem, words = REFUSALS[error.flaw]
+        raise RefusedRequest(problem, error.told(words)) from None
 
 
 def elements(document: Document) -> list[Document]:
@@ -80,7 +68,7 @@ def _elements(text: str) -> Iterator[Document]:
     # The text is valid JSON and a list: only its elements are looked for.
     place = _behind_space(text, text.index("[") + 1)
     while text[place] != "]":
-        value, end = _DECODER.raw_decode(text, place)
+        value, end = READER.decoder.raw_decode(text, place)
         yield Document(value, text[place:end])
         place = _behind_space(text, end)
         if text[place] == ",":
@@ -90,61 +78,3 @@ def _elements(text: str) -> Iterator[Document]:
 def _behind_space(text: str, place: int) -> int:
     match = _SPACE.match(text, place)
     return place if match is None else match.end()
-
-
-def _check_depth(value: object) -> None:
-    level: list[object] = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for parent in level
-            if isinstance(parent, (dict, list))
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, (dict, list))
-        ]
-        if not level:
-            return
-    raise _too_deep()
-
-
-def _too_deep() -> RefusedRequest:
-    return RefusedRequest(Problem.JSON_TOO_DEEP, f"more than {MAX_DEPTH} levels")
-
-
-def _check_escapes(text: str) -> None:
-    for escape in _ESCAPES.finditer(text):
-        if escape["lone"]:
-            raise RefusedRequest(Problem.JSON_TEXT_UNUSABLE, f"half of a surrogate pair at character {escape.start()}")
-        if escape["nul"]:
-            raise RefusedRequest(Problem.JSON_TEXT_UNUSABLE, f"a NUL at character {escape.start()}")
-
-
-def _integer(text: str) -> int | Decimal:
-    # Python refuses to convert thousands of digits to int; Decimal takes them, and in linear time.
-    return int(text) if len(text) <= _SAFE_INTEGER_CHARACTERS else _decimal(text)
-
-
-def _decimal(text: str) -> Decimal:
-    nearest = float(text)
-    mantissa = re.split("[eE]", text, maxsplit=1)[0]
-    if isinf(nearest) or (nearest == 0 and mantissa.strip("-0.")):
-        raise RefusedRequest(Problem.JSON_NUMBER_OUT_OF_RANGE, "a reader of doubles would see infinity, or zero")
-    # In range of a double, so no exponent is beyond what Decimal takes; only zero can have any.
-    return Decimal(text) if nearest else Decimal(mantissa)
-
-
-def _constant(name: str) -> NoReturn:
-    raise RefusedRequest(Problem.JSON_MALFORMED, f"{name} is not JSON")
-
-
-def _object(members: list[tuple[str, object]]) -> dict[str, object]:
-    built = dict(members)
-    if len(built) != len(members):
-        # Which of the two was meant, and which one other readers take, nobody knows.
-        raise RefusedRequest(Problem.JSON_AMBIGUOUS)
-    return built
-
-
-_DECODER = json.JSONDecoder(
-    parse_int=_integer, parse_float=_decimal, parse_constant=_constant, object_pairs_hook=_object
-)
