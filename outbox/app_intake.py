@@ -25,7 +25,6 @@ from outbox.intake.timestamps import TimeUnit
 from outbox.intake.values import Constant, FromHeaders, FromPath, Origin, TypeRule
 from outbox.model import standard_webhooks
 from outbox.model.intake import CLIENT_PREFIX
-from outbox.model.json_path import parse_json_path
 from outbox.model.lifecycle import Report
 from outbox.postgres.intake_store import IntakeStore
 from outbox.supervisor import Service
@@ -36,8 +35,8 @@ from outbox.wiring import postgres_server
 _IDS: Mapping[str, Origin] = {
     "standard-webhooks": FromHeaders([standard_webhooks.ID]),
     "shopify": FromHeaders(["X-Shopify-Shop-Domain", "X-Shopify-Topic", "X-Shopify-Webhook-Id"]),
-    "stripe": FromPath(parse_json_path("id")),
-    "hubspot": FromPath(parse_json_path("[portalId, subscriptionId, objectId, eventId, occurredAt]")),
+    "stripe": FromPath.of("id"),
+    "hubspot": FromPath.of("[portalId, subscriptionId, objectId, eventId, occurredAt]"),
 }
 
 
@@ -170,13 +169,13 @@ def _type(settings: TypeSettings) -> TypeRule:
         return TypeRule(Constant(settings.constant))
     if settings.header is not None:
         return TypeRule(FromHeaders([settings.header]), settings.types)
-    return TypeRule(FromPath(parse_json_path(settings.path or "")), settings.types)
+    return TypeRule(FromPath.of(settings.path or ""), settings.types)
 
 
 def _origin(settings: OriginSettings) -> Origin:
     if settings.headers is not None:
         return FromHeaders(settings.headers)
-    return FromPath(parse_json_path(settings.path or ""))
+    return FromPath.of(settings.path or "")
 
 
 def _buckets(intake: IntakeSettings) -> dict[str, Bucket]:

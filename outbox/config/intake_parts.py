@@ -9,7 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from outbox.config.rules import broken_rule, matching
 from outbox.config.strict import Strict
-from outbox.model.json_path import parse_json_path
+from outbox.model.expressions import BadExpression
+from outbox.model.paths import parse_source
 
 # RFC 9110, 5.6.2: a header's name is a token.
 HeaderName = Annotated[
@@ -31,8 +32,8 @@ _PLACES = frozenset({"body", "timestamp", "method", "url"})
 def _check_path(path: str | None) -> str | None:
     if path is not None:
         try:
-            parse_json_path(path)
-        except ValueError as error:
+            parse_source(path)
+        except BadExpression as error:
             raise broken_rule(str(error)) from None
     return path
 

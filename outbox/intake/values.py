@@ -1,4 +1,4 @@
-"""What of a request becomes type, key and id of an event. Pure."""
+"""What of a request becomes type, key and id of an event, by the paths and expressions that mappings have. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TypeAlias, assert_never
 
 from outbox.intake.problems import Problem, RefusedRequest
 from outbox.intake.received import Headers
-from outbox.model.json_path import JsonPath
+from outbox.model.expressions import Expression, Unanswerable
+from outbox.model.paths import Path, parse_expression, parse_source, steps_text
 
 _SEPARATOR = "/"
 # Longer numbers are written with their exponent.
@@ -25,9 +26,40 @@ class FromHeaders:
 
 @dataclass(frozen=True, slots=True)
 class FromPath:
-    """What stands there in the event: a text, a number, true or false, or a list of these."""
+    """What stands there in the event: a text, a number, true or false, or a list of these.
 
-    path: JsonPath
+    Names with dots between them, which most are, are followed by ourselves: that takes a tenth of the time.
+    """
+
+    text: str
+    _names: tuple[str, ...] = ()
+    _expression: Expression | None = None
+
+    @classmethod
+    def of(cls, text: str) -> FromPath:
+        """Read a path, or another JMESPath expression.
+
+        Raises:
+            BadExpression: it is none; says where and what to write.
+        """
+        parsed = parse_source(text)
+        if isinstance(parsed, Path):
+            names = tuple(step for step in parsed.steps if isinstance(step, str))
+            if len(names) == len(parsed.steps):
+                return cls(text, names)
+            parsed = parse_expression(steps_text(parsed.steps))
+        return cls(text, _expression=parsed)
+
+    def find(self, event: object) -> object:
+        """Return what stands there, or None where there is nothing, or nothing that can be asked so."""
+        if self._expression is not None:
+            try:
+                return self._expression.evaluate(event)
+            except Unanswerable:
+                return None
+        for name in self._names:
+            event = event.get(name) if isinstance(event, dict) else None
+        return event
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +85,7 @@ def text_of(origin: Origin, headers: Headers, event: object, problem: Problem) -
             values = [headers.get(name) for name in names]
             return _SEPARATOR.join(value for value in values if value) if all(values) else None
         case FromPath(path):
-            found = path.find(event)
+            found = origin.find(event)
             if not isinstance(found, list):
                 return _scalar(path, found, problem)
             parts = [_scalar(path, part, problem) for part in found]
@@ -63,7 +95,7 @@ def text_of(origin: Origin, headers: Headers, event: object, problem: Problem) -
             assert_never(origin)
 
 
-def _scalar(path: JsonPath, value: object, problem: Problem) -> str | None:
+def _scalar(path: str, value: object, problem: Problem) -> str | None:
     match value:
         case None:
             return None
@@ -75,7 +107,7 @@ def _scalar(path: JsonPath, value: object, problem: Problem) -> str | None:
             # As it is written in JSON, not with an exponent that only Python would write.
             return format(value, "f") if abs(value.adjusted()) < _MOST_DIGITS else str(value)
         case _:
-            raise RefusedRequest(problem, f"at {path.text} there is neither text nor a number")
+            raise RefusedRequest(problem, f"at {path} there is neither text nor a number")
 
 
 @dataclass(frozen=True, slots=True)

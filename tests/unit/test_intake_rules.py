@@ -10,7 +10,6 @@ from outbox.intake.problems import Problem, RefusedRequest
 from outbox.intake.rules import SourceRules, prepare
 from outbox.intake.scheme_hmac import Hmac
 from outbox.intake.values import FromPath, TypeRule
-from outbox.model.json_path import parse_json_path
 from tests.kit.intake_requests import mac, received
 
 KEY = b"0123456789abcdef"
@@ -18,7 +17,7 @@ KEY = b"0123456789abcdef"
 
 def rules(*, is_list: bool = False) -> SourceRules:
     return SourceRules(
-        "git", Hmac([KEY], "X-Sig"), TypeRule(FromPath(parse_json_path("type"))), None, FromPath(parse_json_path("id")),
+        "git", Hmac([KEY], "X-Sig"), TypeRule(FromPath.of("type")), None, FromPath.of("id"),
         is_list=is_list, version=3, max_body_bytes=1000, content_types={"application/json"}, window_seconds=300,
         remember_seconds=60,
     )  # fmt: skip

@@ -16,7 +16,6 @@ from outbox.intake.received import Headers
 from outbox.intake.rules import name_of
 from outbox.intake.values import Constant, FromHeaders, FromPath, TypeRule, key_of, text_of
 from outbox.model.intake import MAX_NAME_BYTES
-from outbox.model.json_path import parse_json_path
 
 EVENT = {
     "id": 7,
@@ -30,7 +29,7 @@ EVENT = {
 
 
 def text(path: str) -> str | None:
-    return text_of(FromPath(parse_json_path(path)), Headers([]), EVENT, Problem.KEY_UNUSABLE)
+    return text_of(FromPath.of(path), Headers([]), EVENT, Problem.KEY_UNUSABLE)
 
 
 def problem(call: object, *arguments: object) -> Problem:
@@ -44,7 +43,8 @@ def problem(call: object, *arguments: object) -> Problem:
     [
         ("id", "7"), ("n", "1.50"), ("big", "1E+300"), ("yes", "true"), ("none", None), ("there.is.none", None),
         ("o.a", "x/1"), ("[id, n, yes]", "7/1.50/true"), ("[id, none]", None), ("[]", None), ('"é"', "ü"),
-        ("o.a[0]", "x"), ("length(id)", None), ("o.a[5]", None),
+        ("o.a[0]", "x"), ("length(id)", None), ("o.a[5]", None), ("$.o.a[1]", "1"), ("$.id", "7"), ("o.a[::-1]", "1/x"),
+        ("sum([n, n])", "3.00"), ("n > `1.4`", "true"), ("id > o", None),
     ],
 )  # fmt: skip
 def test_a_path_says_what_stands_there_as_it_is_written(path: str, told: str | None) -> None:
@@ -59,7 +59,7 @@ VALUES = st.recursive(
 
 @given(st.lists(NAMES, min_size=1, max_size=4).map(".".join), VALUES)
 def test_a_plain_path_finds_what_the_library_of_jmespath_finds(path: str, value: object) -> None:
-    assert parse_json_path(path).find(value) == jmespath.search(path, value)
+    assert FromPath.of(path).find(value) == jmespath.search(path, value)
 
 
 def test_what_is_neither_text_nor_a_number_is_refused() -> None:
