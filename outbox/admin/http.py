@@ -6,14 +6,13 @@ database and broker are up: a broker outage must not take the application that w
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from aiohttp import web
 
 from outbox.model.errors import Misconfigured
-from outbox.model.network import network_reason
+from outbox.model.network import listening_reason
 from outbox.supervisor import Pulse, Stop
 
 _POLL_SECONDS = 30.0
@@ -77,7 +76,7 @@ class AdminServer:
                 await site.start()
             except OSError as error:
                 raise Misconfigured(
-                    f"http.host and http.port: {self._host}:{self._port} cannot be used: {_why(error)}",
+                    f"http.host and http.port: {self._host}:{self._port} cannot be used: {listening_reason(error)}",
                     "set http.port (OUTBOX_HTTP_PORT) to a free port, or 0 for any; http.host (OUTBOX_HTTP_HOST) to an "
                     "address of this machine",
                 ) from error
@@ -104,8 +103,3 @@ class AdminServer:
 
     async def _exposition(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics.exposition(), headers={"Content-Type": self._metrics.content_type})
-
-
-def _why(error: OSError) -> str:
-    # The loop's own sentence repeats the address; a failed look-up has a number that is no errno.
-    return os.strerror(error.errno).lower() if error.errno is not None and error.errno > 0 else network_reason(error)

@@ -16,6 +16,7 @@ from outbox.config.problems import ConfigProblems, Place, Position, Problem, did
 from outbox.flow.contract import MASK, Contract, ContractKey, ContractSet
 from outbox.flow.contract_keywords import DEPRECATED_ON, DIALECT, EXTENSION_PREFIX, KEYWORDS, SchemaPath, every_schema
 from outbox.flow.contract_refs import UnresolvedReference, circles, reachable, resolve, target_of
+from outbox.model.strict_json import is_deeper
 
 # Deeper than any schema that a person writes.
 _MAX_DEPTH = 64
@@ -101,7 +102,7 @@ def _read(draft: _Draft, file: str) -> None:
     else:
         if not isinstance(schema, dict):
             draft.find(file, "must be a JSON object")
-        elif _depth_exceeds(schema, _MAX_DEPTH):
+        elif is_deeper(schema, _MAX_DEPTH):
             draft.find(file, f"is nested deeper than {_MAX_DEPTH} levels")
         else:
             draft.schemas[file] = schema
@@ -182,20 +183,6 @@ def _is_date(value: object) -> bool:
         return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
     except ValueError:
         return False
-
-
-def _depth_exceeds(value: object, most: int) -> bool:
-    level = [value]
-    for _ in range(most):
-        level = [
-            child
-            for parent in level
-            if isinstance(parent, dict | list)
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _position(text: str, path: SchemaPath) -> Position | None:

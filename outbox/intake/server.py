@@ -6,7 +6,6 @@ is wrong is answered with a problem document (RFC 9457). 202 leaves only after t
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -24,7 +23,7 @@ from outbox.model.errors import Misconfigured
 from outbox.model.intake import NO_SOURCE, RefusedNote
 from outbox.model.intake_events import IntakeListening, RequestFailed, RequestRefused, RequestTaken
 from outbox.model.lifecycle import Report
-from outbox.model.network import network_reason
+from outbox.model.network import listening_reason
 from outbox.supervisor import Pulse, Stop
 
 INTAKE_PATH, COMMANDS_PATH, OPENAPI_PATH = "/intake/", "/commands/", "/openapi.json"
@@ -99,7 +98,8 @@ class IntakeServer:
                 await web.TCPSite(runner, settings.host, settings.port).start()
             except OSError as error:
                 raise Misconfigured(
-                    f"intake.host and intake.port: {settings.host}:{settings.port} cannot be used: {_why(error)}",
+                    f"intake.host and intake.port: {settings.host}:{settings.port} cannot be used: "
+                    f"{listening_reason(error)}",
                     "set intake.port to a free port, or 0 for any; intake.host to an address of this machine",
                 ) from error
             self.bound_port = int(runner.addresses[0][1])
@@ -218,8 +218,3 @@ def _headers(request: web.BaseRequest) -> Headers:
 def _require(method: str, *allowed: str) -> None:
     if method not in allowed:
         raise RefusedRequest(Problem.METHOD_NOT_ALLOWED, headers={"Allow": ", ".join(allowed)})
-
-
-def _why(error: OSError) -> str:
-    # The loop's own sentence repeats the address; a failed look-up has a number that is no errno.
-    return os.strerror(error.errno).lower() if error.errno is not None and error.errno > 0 else network_reason(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -33,6 +34,12 @@ def network_reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
+
+
+def listening_reason(error: OSError) -> str:
+    """Return one line that says why nobody can listen at an address."""
+    # The loop's own sentence repeats the address; a failed look-up has a number that is no errno.
+    return os.strerror(error.errno).lower() if error.errno is not None and error.errno > 0 else network_reason(error)
 
 
 def tls_problem(error: BaseException) -> str | None:

@@ -102,7 +102,7 @@ class StrictReader:
             raise UnreadableJson(Flaw.TOO_DEEP) from None
         most = self._limits.depth
         # Without so many brackets nothing can be too deep.
-        if most is not None and text.count("[") + text.count("{") > most and _is_deeper(value, most):
+        if most is not None and text.count("[") + text.count("{") > most and is_deeper(value, most):
             raise UnreadableJson(Flaw.TOO_DEEP)
         # Most payloads have no escapes at all.
         for escape in _ESCAPES.finditer(text) if "\\u" in text else ():
@@ -153,7 +153,8 @@ def _object(members: list[tuple[str, object]]) -> dict[str, object]:
     return built
 
 
-def _is_deeper(value: object, most: int) -> bool:
+def is_deeper(value: object, most: int) -> bool:
+    """Say whether lists and objects stand in each other on more than so many levels."""
     level: list[object] = [value]
     for _ in range(most):
         level = [

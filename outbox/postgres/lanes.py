@@ -25,6 +25,17 @@ class SharingProcess:
     silent_for_seconds: float
 
 
+async def read_origin(connection: Connection, server: str, stream: str) -> tuple[str | None, int]:
+    """Return the name under which the broker remembers (None: no relay has ever led), and how many lanes do."""
+    with postgres_errors(server, needs=_NEEDS):
+        row = await connection.fetchrow(
+            "select max(origin::text) as origin, max(lanes) as lanes from outbox.cursor"
+            " where split_part(stream, ':', 1) = $1",
+            stream,
+        )
+    return (None, 1) if row is None else (row["origin"], row["lanes"] or 1)
+
+
 class LanesSession:
     """One connection for looking and for changing."""
 
@@ -34,14 +45,8 @@ class LanesSession:
         self._stream = stream
 
     async def origin(self) -> tuple[str | None, int]:
-        """Return the name under which the broker remembers (None: no relay has ever led), and how many lanes do."""
-        with postgres_errors(self._server, needs=_NEEDS):
-            row = await self._connection.fetchrow(
-                "select max(origin::text) as origin, max(lanes) as lanes from outbox.cursor"
-                " where split_part(stream, ':', 1) = $1",
-                self._stream,
-            )
-        return (None, 1) if row is None else (row["origin"], row["lanes"] or 1)
+        """See `read_origin`."""
+        return await read_origin(self._connection, self._server, self._stream)
 
     async def processes(self) -> list[SharingProcess]:
         """Return the processes that share the lanes; with one lane, relays do not tell."""

@@ -11,6 +11,7 @@ from outbox.model.rebase import Choice, CursorHome, Rebased, RebasePlan, Recolle
 from outbox.model.witness import Witness
 from outbox.postgres.connection import Connection, PostgresServer, connect
 from outbox.postgres.errors import postgres_errors
+from outbox.postgres.lanes import read_origin
 from outbox.supervisor import Stop
 
 # Counts are exact, whatever the size of the table.
@@ -30,14 +31,8 @@ class RebaseSession:
         self._stream = stream
 
     async def origin(self) -> tuple[str | None, int]:
-        """Return the name under which the broker remembers (None: no relay has ever led), and how many lanes do."""
-        with postgres_errors(self._server, needs=_NEEDS):
-            row = await self._connection.fetchrow(
-                "select max(origin::text) as origin, max(lanes) as lanes from outbox.cursor"
-                " where split_part(stream, ':', 1) = $1",
-                self._stream,
-            )
-        return (None, 1) if row is None else (row["origin"], row["lanes"] or 1)
+        """See `read_origin`."""
+        return await read_origin(self._connection, self._server, self._stream)
 
     async def compare(self, witness: Witness | None) -> Recollection:
         """Say what of the remembered events does not exist here."""
