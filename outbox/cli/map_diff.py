@@ -19,6 +19,7 @@ from outbox.flow.mapping_diff import MAX_EXAMPLES, Difference, difference
 from outbox.flow.mapping_rules import rules_of
 from outbox.model.errors import ExitCode, Misconfigured
 from outbox.model.replay import both, type_patterns
+from outbox.model.versions import version_of
 from outbox.postgres.recent_events import RecentEvents, read_recent_events
 from outbox.wiring import postgres_server
 
@@ -47,7 +48,7 @@ def show_difference(settings: Settings, name: str, new: Path, look: Look) -> Non
         usage_problem(f"--diff: there is no file {new}")
     flow = settings.flows[name]
     before, after = _compiled(flow), _compiled(_changed(new, name, look.config))
-    patterns = type_patterns(flow.events)
+    patterns = type_patterns(flow.topics())
     if look.type is not None:
         patterns = both(type_patterns([look.type]), patterns)
     server = postgres_server(settings, name="outbox-map")
@@ -63,6 +64,8 @@ def show_difference(settings: Settings, name: str, new: Path, look: Look) -> Non
         output.print_json(data=_told(found, left_out))
     else:
         _print(name, found, recent, left_out, look)
+        if any(version_of(pattern) is not None for pattern in flow.events):
+            output.print("events of another version than the flow takes were mapped as they were written")
     if not found.is_empty:
         raise typer.Exit(ExitCode.CHECK_FAILED)
 

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from outbox.model.errors import ExitCode
 from sandbox.crm import CrmServer
 from tests.kit.broker import Broker
+from tests.kit.cli import FLOW, one_flow
 from tests.kit.database import Database
 from tests.kit.running import MAPPING, Integration, running
+from tests.kit.verbs import Verbs
 
 # What version 2 calls order_ref and customer.
 RENAMED = [
@@ -92,3 +95,22 @@ async def test_a_version_that_a_flow_does_not_know_is_a_dead_letter_that_says_so
         in (parked["reason"])
     )
     assert integration.effects() == ["SO-1"]
+
+
+async def test_another_mapping_is_compared_by_the_events_of_a_flow_that_names_a_version(
+    database: Database, tmp_path: Path
+) -> None:
+    outbox = Verbs(tmp_path, database.url)
+    sections = one_flow()
+    sections["flows"][FLOW] |= {"events": ["order.confirmed@2"], "mapping": OF_VERSION_2}  # type: ignore[index]
+    outbox.settings(sections)
+    event = await emit(database, 2, "SO-2")
+    new = tmp_path / "new.json"
+    new.write_text(json.dumps([*OF_VERSION_2, {"target_field": "stage", "default": "won"}]), encoding="utf-8")
+
+    shown = await outbox("map", FLOW, "--diff", str(new))
+    told = json.loads((await outbox("map", FLOW, "--diff", str(new), "--format", "json")).out)
+
+    assert shown.code == ExitCode.CHECK_FAILED
+    assert "events of another version than the flow takes were mapped as they were written" in shown.out
+    assert [(one["path"], one["events"]) for one in told["fields"]] == [("stage", [event])]
