@@ -15,6 +15,7 @@ from outbox.model.errors import MappingError
 from outbox.model.mapping import Reference
 from outbox.model.topics import is_routed
 from outbox.model.versions import Cast
+from outbox.model.xref import id_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,16 @@ def links_of(text: bytes) -> dict[Reference, str]:
     links: dict[Reference, str] = {}
     for system, entities in parse_document(text).items():
         for entity, ids in _members(entities, system):
+            owners: dict[str, str] = {}
             for key, external_id in _members(ids, f"{system}.{entity}"):
+                name = f"{system}.{entity}.{key}"
                 if not isinstance(external_id, str):
-                    raise MappingError(f"{system}.{entity}.{key}", f"is {kind_of(external_id)}, expected a string")
+                    raise MappingError(name, f"is {kind_of(external_id)}, expected a string")
+                # As in the cross-reference itself: what could not be linked proves nothing.
+                if (problem := id_problem(external_id)) is not None:
+                    raise MappingError(name, problem)
+                if owners.setdefault(external_id, key) != key:
+                    raise MappingError(name, f"has the id of {owners[external_id]}")
                 links[Reference(entity, system, key)] = external_id
     return links
 

@@ -200,6 +200,8 @@ async def test_ids_that_the_samples_bring_along_stand_in_the_document(outbox: Ve
             '{"crm": {"customer": {"C-1": 4711}}}',
             "links.json: field 'crm.customer.C-1': is a number, expected a string",
         ),
+        ('{"crm": {"customer": {"C-1": "1", "C-2": "1"}}}', "links.json: field 'crm.customer.C-2': has the id of C-1"),
+        ('{"crm": {"customer": {"C-1": " 1"}}}', "field 'crm.customer.C-1': has spaces before or behind it"),
     ],
 )
 async def test_a_file_of_ids_that_is_none_is_told(outbox: Verbs, links: str, problem: str) -> None:
