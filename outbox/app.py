@@ -11,6 +11,7 @@ from aiohttp.web import RouteDef
 from outbox.admin.http import AdminServer
 from outbox.admin.payloads import PayloadEndpoint
 from outbox.admin.presence import Presence
+from outbox.app_alerts import AlertPart
 from outbox.app_flows import Flows
 from outbox.app_intake import IntakePart, senders
 from outbox.app_relay import RelayPart
@@ -63,6 +64,7 @@ class App:
             lanes=lanes(settings) if roles.is_relay else (),
             flows=settings.flows if roles.is_consumer else (),
             senders=senders(settings.intake) if roles.is_intake else (),
+            channels=() if roles.is_draining else settings.alerts.channels,
         )
         self._listeners: list[Report] = [log, metrics]
         self.admin = AdminServer(settings.http.host, settings.http.port, metrics, _payload_routes(settings))
@@ -82,6 +84,11 @@ class App:
         if roles.is_intake:
             self.intake = IntakePart(settings, check=_contract_check(settings), report=self._report)
             services += self.intake.services
+        self._alerts: AlertPart | None = None
+        if settings.alerts.channels and not roles.is_draining:
+            self._alerts = AlertPart(settings, self._report)
+            self._listeners.append(self._alerts.hear)
+            services += self._alerts.services
         if not roles.is_draining:
             # Draining is one job, often run beside a relay that has the port.
             services += [Service("presence", self._presence().run), Service("http", self.admin.run)]
@@ -111,6 +118,8 @@ class App:
             await self._flows.take_up(settings, change, self.supervisor, pulse)
         if self._relay is not None:
             self._relay.take_up(settings)
+        if self._alerts is not None:
+            self._alerts.take_up(settings)
 
     def _presence(self) -> Presence:
         store = ProcessStore(postgres_server(self._settings, name="outbox-presence"))

@@ -14,6 +14,7 @@ from rich.table import Table
 from outbox.cli import check_intake
 from outbox.cli.common import ConfigOption, JsonOption, output, run, settings_of
 from outbox.cli.recollection import recollection
+from outbox.config.audience import unheard, unused_channels
 from outbox.config.inventory import warnings_of
 from outbox.config.settings import Settings
 from outbox.model.contract import contract_name
@@ -76,9 +77,9 @@ async def _findings(settings: Settings, *, is_strict: bool) -> AsyncIterator[Fin
     yield Finding("settings", Result.RIGHT, f"{flows} flow(s), {connections} connection(s)")
     unsaid = Result.WRONG if is_strict else Result.NOTE
     for name, flow in settings.flows.items():
-        for warning in warnings_of(flow):
+        for warning in (*warnings_of(flow), *unheard(settings, name)):
             yield Finding(f"flow {name}", unsaid, warning)
-    for finding in check_intake.senders(settings.intake):
+    for finding in (*check_intake.senders(settings.intake), *_alerts(settings)):
         yield finding
     for finding in await _looked("contracts", _contracts, settings, refused=Result.WRONG):
         yield finding
@@ -91,6 +92,16 @@ async def _findings(settings: Settings, *, is_strict: bool) -> AsyncIterator[Fin
         yield finding
     for finding in await _targets(settings):
         yield finding
+
+
+def _alerts(settings: Settings) -> list[Finding]:
+    """Look at who is written to. Nothing is sent: a check that writes to people is a nuisance, "alerts test" does."""
+    if not settings.alerts.channels:
+        return []
+    return [
+        *(Finding("alerts", Result.NOTE, f"nothing names the channel {name}") for name in unused_channels(settings)),
+        *(Finding("alerts", Result.NOTE, f"relay and settings: {why}") for why in unheard(settings, None)),
+    ]
 
 
 async def _looked(

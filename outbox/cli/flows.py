@@ -65,7 +65,17 @@ def _flows(
 
 def _table(flows: Sequence[Integration]) -> Table:
     table = Table(title="Integrations")
-    for heading in ("flow", "what for", "events", "target", "owner", "late after", "dead letters"):
+    for heading in (
+        "flow",
+        "what for",
+        "events",
+        "target",
+        "owner",
+        "late after",
+        "alerts to",
+        "reconciled",
+        "dead letters",
+    ):
         table.add_column(heading, overflow="fold")
     for flow in flows:
         owner = " / ".join(filter(None, (flow.business_owner, flow.technical_owner)))
@@ -79,6 +89,8 @@ def _table(flows: Sequence[Integration]) -> Table:
                     f"{flow.connection} ({flow.adapter})",
                     owner or "nobody",
                     flow.late_after or "never",
+                    flow.alerts_to or "logs only",
+                    flow.reconciled or "on request",
                     flow.dead_letters,
                 )
             )

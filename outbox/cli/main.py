@@ -35,6 +35,7 @@ VERBS: Mapping[str, str] = {
     "config": "inspect",
     "check": "check",
     "flows": "flows",
+    "alerts": "alerts",
     "topology": "topology",
     "partitions": "partitions",
     "lanes": "lanes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from outbox.config.audience import channels_of, unheard
 from outbox.config.flows import Flow
 from outbox.config.quantities import number_text, seconds_text
 from outbox.config.settings import Settings
@@ -26,7 +27,9 @@ class Integration:
     technical_owner: str
     expected: str
     late_after: str
+    alerts_to: str
     tolerance: str
+    reconciled: str
     dead_letters: str
     rate_limit: str
     runbook: str
@@ -65,11 +68,17 @@ def _integration(name: str, flow: Flow, settings: Settings) -> Integration:
         technical_owner="" if owner is None else owner.technical,
         expected="" if flow.expect_every is None else f"every {seconds_text(flow.expect_every)}",
         late_after="" if flow.alert is None else seconds_text(flow.alert.late_after),
+        alerts_to=", ".join(channels_of(settings, flow)),
         tolerance=f"{tolerance.count} events, amount {tolerance.amount}",
+        reconciled=(
+            ""
+            if flow.reconcile is None
+            else f"every {seconds_text(flow.reconcile.every)}, {seconds_text(flow.reconcile.window)} each time"
+        ),
         dead_letters=(
             f"after {flow.retry.attempts} attempts; a key behind one: {flow.on_dead}; late events: {flow.on_stale}"
         ),
         rate_limit="" if flow.rate_limit is None else f"{number_text(flow.rate_limit)}/s",
         runbook=flow.runbook or "",
-        warnings=warnings_of(flow),
+        warnings=(*warnings_of(flow), *unheard(settings, name)),
     )

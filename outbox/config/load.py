@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from outbox.config.channels import check_channels
 from outbox.config.choices import choose_adapters
 from outbox.config.contracts import anchor_paths
 from outbox.config.document import UnreadableError, read_document
@@ -118,6 +119,7 @@ def _validated(draft: Draft, adapters: Mapping[str, type[BaseModel]]) -> Setting
     context = {TABLES: prepare_mappings(draft)}
     values = inspected_sections(draft, Settings, draft.data, ())
     choose_adapters(draft, values, adapters)
+    check_channels(draft, values)
     try:
         return Settings.model_validate(values, context=context)
     except ValidationError as error:

@@ -48,6 +48,10 @@ class Alert(Strict):
         Seconds,
         Field(gt=0, le=_YEAR_SECONDS, description="A delivery that waits for longer is late; parked ones do not wait."),
     ]
+    to: Annotated[
+        tuple[str, ...] | None,
+        Field(description="Names of alerts.channels, for all that is wrong with the flow; null: those of alerts.to."),
+    ] = None
 
 
 class Tolerance(Strict):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from outbox.config.alerts import AlertSettings
 from outbox.config.contracts import ContractSettings
 from outbox.config.flows import AdapterChoice, EventType, Flow, Retry
 from outbox.config.inbox import InboxSettings
@@ -25,6 +26,7 @@ from outbox.model.units import Bytes, Seconds
 
 __all__ = [
     "AdapterChoice",
+    "AlertSettings",
     "ClaimCheckSettings",
     "Connection",
     "ContractSettings",
@@ -235,6 +237,9 @@ class Settings(Strict):
     http: Annotated[HttpSettings, Field(description="Where health, metrics and the API are served.")] = HttpSettings()
     log: Annotated[LogSettings, Field(description="What is logged, and how it looks.")] = LogSettings()
     contracts: Annotated[ContractSettings, Field(description="What payloads must look like.")] = ContractSettings()
+    alerts: Annotated[AlertSettings, Field(description="Who is told when something is wrong.")] = AlertSettings(
+        channels={}
+    )
     reload: Annotated[ReloadSettings, Field(description="When a running process reads its settings again.")] = (
         ReloadSettings()
     )

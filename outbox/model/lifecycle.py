@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from outbox.model.alert_events import AlertEvents
 from outbox.model.consumer_events import ConsumerEvents
 from outbox.model.contract_events import ContractEvents
 from outbox.model.dead_copies import DeadEvents
@@ -265,7 +266,7 @@ _Services = ServiceStarted | ServiceWaiting | ServiceFailed | Draining | DrainOv
 _Publishing = PublishingBlocked | PublishingUnblocked | PublishingRefused
 # Defined beside what they are about.
 _Told = GuardEvents | ConsumerEvents | FlowEvents | LaneEvents | DeadEvents
-_Elsewhere = _Told | ReconcileEvents | IntakeEvents | ContractEvents | SettingsEvents
+_Elsewhere = _Told | AlertEvents | ReconcileEvents | IntakeEvents | ContractEvents | SettingsEvents
 Lifecycle = (
     _Services
     | _Publishing

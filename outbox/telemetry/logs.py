@@ -19,10 +19,12 @@ from outbox.model import (
     reconcile_events,
 )
 from outbox.model import lifecycle as happened
+from outbox.model.alert_events import AlertEvents
 from outbox.model.dead_copies import DeadEvents
 from outbox.model.intake_events import IntakeEvents
 from outbox.model.lifecycle import Lifecycle
 from outbox.model.settings_events import SettingsEvents
+from outbox.telemetry.alert_logs import write_notices
 from outbox.telemetry.contract_log import write_deprecated
 from outbox.telemetry.dead_copies_log import write_dead_copies
 from outbox.telemetry.intake_logs import write_intake
@@ -107,6 +109,9 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
         return
     if isinstance(event, DeadEvents):
         write_dead_copies(log, event)
+        return
+    if isinstance(event, AlertEvents):
+        write_notices(log, event)
         return
     match event:
         case happened.ServiceStarted(service):

@@ -18,6 +18,7 @@ from outbox.model.intake_events import IntakeEvents
 from outbox.model.lanes import KEEPER, Lane
 from outbox.model.lifecycle import Lifecycle
 from outbox.model.outcome import OUTCOME_NAMES
+from outbox.telemetry.alert_metrics import AlertMetrics
 from outbox.telemetry.flow_metrics import FlowMetrics
 from outbox.telemetry.intake_metrics import IntakeMetrics
 from outbox.telemetry.relay_metrics import RelayMetrics
@@ -34,11 +35,14 @@ class Metrics:
         lanes: what this process may lead; none when it runs no relay.
         flows: the flows this process consumes; every label exists from the start, at zero.
         senders: the sources and clients that this process listens to.
+        channels: over which this process writes to people.
     """
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, *, lanes: Sequence[Lane], flows: Iterable[str], senders: Sequence[str] = ()) -> None:
+    def __init__(
+        self, *, lanes: Sequence[Lane], flows: Iterable[str], senders: Sequence[str] = (), channels: Iterable[str] = ()
+    ) -> None:
         registry = self._registry = CollectorRegistry()
         self._relay_lanes = lanes
         self._leading: set[str] = set()
@@ -139,13 +143,16 @@ class Metrics:
         )  # fmt: skip
         self._relay = RelayMetrics(registry, lanes) if lanes else None
         self._intake = IntakeMetrics(registry, senders) if senders else None
-        self._flows = FlowMetrics(registry, flows := tuple(flows))
-        self._totals = TotalsMetrics(registry, flows)
         for stream, unpublished in self._unpublished.items():
             oldest.labels(stream).set_function(unpublished.age_seconds)
             for metric in (self._leader, self._published, self._rejected, self._confirm):
                 metric.labels(stream)
-        self._settings = SettingsMetrics(registry)
+        self._parts = (
+            FlowMetrics(registry, flows := tuple(flows)),
+            TotalsMetrics(registry, flows),
+            SettingsMetrics(registry),
+            AlertMetrics(registry, channels),
+        )
         for flow in flows:
             self._begin_flow(flow)
 
@@ -177,9 +184,8 @@ class Metrics:
             return
         if self._relay is not None:
             self._relay(event)
-        self._flows(event)
-        self._totals(event)
-        self._settings(event)
+        for part in self._parts:
+            part(event)
         match event:
             case happened.LeadTaken():
                 self._leader.labels(event.stream).set(1)
