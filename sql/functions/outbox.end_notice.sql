@@ -22,7 +22,13 @@ begin
            told_level = case when told.is_over then n.told_level else told.level end,
            over_told_at = case when told.is_over then at end
       from unnest(alert_ids, levels, overs) as told (alert_id, level, is_over)
-     where n.route_id = told_route and n.alert_id = told.alert_id;
+     where n.route_id = told_route and n.alert_id = told.alert_id
+       and n.alert_id in (
+           -- In the order in which outbox.judge_alerts locks them.
+           select x.alert_id from outbox.alert_notice x
+            where x.route_id = told_route and x.alert_id = any (alert_ids)
+            order by 1
+              for update);
     return true;
 end
 $$;

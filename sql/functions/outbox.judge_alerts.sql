@@ -52,7 +52,14 @@ begin
         update outbox.alert_notice n
            set told_level = a.level
           from outbox.alert a
-         where a.id = n.alert_id and a.subject = judged_subject and a.over_at is null and n.told_level > a.level;
+         where a.id = n.alert_id and (n.alert_id, n.route_id) in (
+               -- In the order in which outbox.end_notice locks them.
+               select x.alert_id, x.route_id
+                 from outbox.alert_notice x
+                 join outbox.alert y on y.id = x.alert_id
+                where y.subject = judged_subject and y.over_at is null and x.told_level > y.level
+                order by 1, 2
+                  for update of x);
     end if;
     select count(*) into standing
       from outbox.alert a

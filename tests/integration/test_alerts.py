@@ -163,6 +163,28 @@ async def test_totals_that_disagree_are_told_until_a_window_agrees(
         assert "4711.99" not in str(ops.posts)
 
 
+async def test_events_that_are_not_published_are_told_by_a_relay_that_has_no_broker(
+    cli: Cli, database: Database
+) -> None:
+    async with chat() as ops:
+        cli.settings(
+            {
+                "relay": {"watch_every": "50ms"},
+                "alerts": QUICK
+                | {
+                    "channels": {"ops": {"url": ops.url, "format": "json"}},
+                    "to": ["ops"],
+                    "unpublished_after": "100ms",
+                },
+            }
+        )
+        await database.value(EMIT, "SO-1")
+        async with replace(cli, pg_url=database.url).running("relay"):
+            told = await ops.has_told("unpublished")
+            assert (told["subject"], told["owner"], told["link"]) == ("stream outbox.event", None, None)
+            assert "alerts.unpublished_after is 0.1 s" in told["text"]
+
+
 async def test_without_channels_nothing_is_judged_and_nothing_written(
     cli: Cli, database: Database, broker: Broker, tmp_path: Path
 ) -> None:

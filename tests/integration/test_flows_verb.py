@@ -15,7 +15,8 @@ CARED_FOR = {
     "source_of_truth": "erp",
     "runbook": "docs/runbooks/orders.md",
     "expect_every": "1d",
-    "alert": {"late_after": "30m"},
+    "alert": {"late_after": "30m", "to": ["ops"]},
+    "reconcile": {"every": "1d", "window": "2d"},
     "tolerance": {"count": 0, "amount": "0.01"},
     "on_dead": "block",
     "rate_limit": "20/s",
@@ -24,6 +25,7 @@ CARED_FOR = {
 
 def flow_with(**more: object) -> dict[str, Any]:
     settings: dict[str, Any] = one_flow("https://crm.example.com/api")
+    settings["alerts"] = {"channels": {"ops": {"url": "https://hooks.example.com/x"}}, "to": ["ops"]}
     settings["flows"][FLOW] |= more
     return settings
 
@@ -44,7 +46,9 @@ async def test_the_inventory_says_whose_a_flow_is_and_what_is_promised_in_every_
         "technical_owner": "integration@example.com",
         "expected": "every 1d",
         "late_after": "30m",
+        "alerts_to": "ops",
         "tolerance": "0 events, amount 0.01",
+        "reconciled": "every 1d, 2d each time",
         "dead_letters": "after 3 attempts; a key behind one: block; late events: park",
         "rate_limit": "20/s",
         "runbook": "docs/runbooks/orders.md",
@@ -75,6 +79,19 @@ async def test_a_flow_that_nobody_answers_for_is_a_warning_and_an_error_when_ask
         if rule in ("owner", "alert", "on_dead"):
             cli.settings(flow_with(**{rule: value}))
             assert (await cli("flows")).err.count("warning:") == 2
+
+
+async def test_a_flow_that_nobody_is_written_to_about_and_a_channel_that_nothing_names_are_told(cli: Cli) -> None:
+    settings = flow_with(**(CARED_FOR | {"alert": {"late_after": "30m", "to": []}}))
+    settings["alerts"]["channels"] |= {"spare": {"url": "https://hooks.example.com/y"}}
+    cli.settings(settings)
+    assert (
+        "no channel: nobody is written to"
+        in (await cli("flows", "--strict")).refusal(ExitCode.CHECK_FAILED) + (await cli("flows")).err
+    )
+    findings = json.loads((await cli("check", "--json")).out)
+    assert [one["text"] for one in findings if one["subject"] == "alerts"] == ["nothing names the channel spare"]
+    assert any("no channel" in one["text"] for one in findings if one["subject"] == f"flow {FLOW}")
 
 
 async def test_check_notes_what_is_unsaid_and_calls_it_wrong_when_asked_to_be_strict(cli: Cli) -> None:
