@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from outbox.wiring_alerts import sender_of
 from sandbox.ports import free_ports
 from tests.kit.certificates import Authority
 from tests.kit.chat import chat, mailbox
+from tests.kit.waiting import rest
 
 MESSAGE = Message("[outbox] 1 alert: flow ünö late", "ALERT <flow> & more\n  text", {"alerts": []})
 TO = ("it@example.com", "ops@example.com")
@@ -98,6 +100,25 @@ async def test_a_mail_server_that_hangs_or_is_not_there_is_given_up_in_time() ->
         assert await reason(mail(place.port, timeout_seconds=QUICK_SECONDS)) == "no answer in time"
     (port,) = free_ports(1)
     assert "connect" in (await reason(mail(port))).lower()
+
+
+async def test_a_mail_server_that_answers_each_command_late_is_given_up_in_time_all_the_same() -> None:
+    left = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 slow\r\n")
+        while line := await reader.readline():
+            await rest(2 * QUICK_SECONDS / 3)
+            writer.write(b"354 go on\r\n" if line == b"DATA\r\n" else b"250 well\r\n")
+        writer.close()
+        left.set()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        assert await reason(mail(port, timeout_seconds=QUICK_SECONDS)) == "no answer in time"
+        async with asyncio.timeout(10):
+            await left.wait()
 
 
 async def test_a_chat_gets_text_without_markup_and_a_program_gets_values() -> None:

@@ -112,6 +112,9 @@ async def test_an_alert_that_a_killed_process_has_raised_is_over_when_another_fi
             await place.noted()
         finally:
             await doomed.kill()
+        # The next process never sees it open.
+        closed = await place.cli("circuit", "close", FLOW, "--why", "mended")
+        assert closed.code == ExitCode.OK, closed
         settings: dict[str, Any] = one_flow(place.crm.url, bearer=place.crm.token)
         settings["alerts"] = QUICK | {"channels": {"ops": json_to(ops)}, "to": ["ops"]}
         place.cli.settings(settings)
