@@ -83,7 +83,8 @@ class Channel(Strict):
     starttls: Annotated[
         bool, Field(description="Whether smtp:// must turn to TLS before anything is said; never without, with a user.")
     ] = True
-    timeout: Annotated[Seconds, Field(gt=0, le=60, description="How long sending one message may take.")] = 10.0
+    # Less than a process has for its drain, unless told otherwise.
+    timeout: Annotated[Seconds, Field(gt=0, le=15, description="How long sending one message may take.")] = 10.0
 
     @property
     def is_mail(self) -> bool:

@@ -80,7 +80,7 @@ def json_to(one: Chat, **chosen: object) -> dict[str, Any]:
 async def test_a_process_killed_while_it_tells_leaves_it_to_another_and_nothing_is_lost(place: Place) -> None:
     async with chat() as ops:
         ops.status = None
-        place.settings(ops=json_to(ops, timeout="60s"))
+        place.settings(ops=json_to(ops, timeout="15s"))
         doomed = await place.cli.start("run")
         try:
             await doomed.logged("lanes", held=16)
@@ -127,7 +127,7 @@ async def test_a_channel_that_hangs_or_fails_is_told_and_tried_again_and_holds_u
     async with chat() as ops, chat() as hanging, chat() as failing:
         hanging.status, failing.status = None, 500
         place.settings(
-            ops=json_to(ops), hanging=json_to(hanging, timeout="300ms"), failing=json_to(failing, timeout="60s")
+            ops=json_to(ops), hanging=json_to(hanging, timeout="300ms"), failing=json_to(failing, timeout="15s")
         )
         async with place.cli.running("run", OUTBOX_HTTP_PORT=str(port)) as process:
             await process.logged("lanes", held=16)
