@@ -18,7 +18,7 @@ class AlertPart:
 
     def __init__(self, settings: Settings, report: Report) -> None:
         store = AlertStore(postgres_server(settings, name="outbox-alerts"))
-        self._judge = Judge(store, bounds_of(settings), wards_of(settings), addressees_of(settings, None))
+        self._judge = Judge(store, bounds_of(settings), wards_of(settings), addressees_of(settings, None), report)
         self.hear = self._judge.hear
         rhythm = rhythm_of(settings)
         self.services = [

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from outbox.model.addresses import Addressees
+from outbox.model.alert_events import AlertsSeen
 from outbox.model.alert_rules import (
     AlertRule,
     Grounds,
@@ -27,7 +28,7 @@ from outbox.model.alert_rules import (
 )
 from outbox.model.alerts import Promise
 from outbox.model.flow_events import FlowObserved, FlowUnobserved
-from outbox.model.lifecycle import Lifecycle, ServiceWaiting, StreamObserved
+from outbox.model.lifecycle import Lifecycle, Report, ServiceWaiting, StreamObserved
 from outbox.model.settings_events import FlowStarted, FlowStopped
 from outbox.supervisor import Pulse, Stop
 
@@ -91,12 +92,16 @@ class Judge:
         bounds: when it speaks.
         wards: the flows of the settings; replaced when those are taken up anew.
         everybody: who is told of what belongs to no flow.
+        report: takes how many alerts stand.
     """
 
-    def __init__(self, store: AlertStore, bounds: Bounds, wards: Mapping[str, Ward], everybody: Addressees) -> None:
+    def __init__(
+        self, store: AlertStore, bounds: Bounds, wards: Mapping[str, Ward], everybody: Addressees, report: Report
+    ) -> None:
         self._store = store
         self._bounds = bounds
         self._everybody = everybody
+        self._report = report
         self.wards = wards
         self._fresh: dict[_Key, Judgement] = {}
         self._removed: set[str] = set()
@@ -162,6 +167,7 @@ class Judge:
             return
         grounds = await session.grounds()
         self._standing = set(grounds.standing)
+        self._report(AlertsSeen(grounds.raised))
         self._note(judge_settings(grounds.refused, grounds.processes, grounds.refusal))
         for ground in grounds.totals:
             if ground.flow in self.wards:

@@ -30,4 +30,11 @@ class NoticeFailed:
     pause_seconds: float
 
 
-AlertEvents = NoticeSent | NoticeFailed
+@dataclass(frozen=True, slots=True)
+class AlertsSeen:
+    """So many alerts stand, whoever has judged them; each process that looks tells the same."""
+
+    standing: int
+
+
+AlertEvents = NoticeSent | NoticeFailed | AlertsSeen

@@ -91,7 +91,8 @@ class TotalsGround:
 class Grounds:
     """What is stored: how many processes run and how many of them have refused newer settings, totals, and what stands.
 
-    ``standing``: subject and rule of each alert that has not ended, whoever has judged it.
+    ``standing``: subject and rule of each alert that has not ended, whoever has judged it; ``raised``: how many of
+    them have lasted for long enough to be told.
     """
 
     refused: int
@@ -99,6 +100,7 @@ class Grounds:
     refusal: str | None
     totals: tuple[TotalsGround, ...]
     standing: frozenset[tuple[str, str]]
+    raised: int
 
 
 def stands(judgement: Judgement, standing: AbstractSet[tuple[str, str]]) -> bool:

@@ -84,6 +84,7 @@ class AlertSession:
             settings["refusal"],
             tuple(map(_totals, (row for row in rows if row["ground"] == "totals"))),
             frozenset((row["subject"], row["rule"]) for row in rows if row["ground"] == "standing"),
+            sum(row["ground"] == "standing" and row["is_raised"] for row in rows),
         )
 
     async def prune(self, keep_seconds: float) -> int:

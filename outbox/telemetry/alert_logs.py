@@ -6,7 +6,7 @@ from typing import assert_never
 
 from structlog.typing import FilteringBoundLogger
 
-from outbox.model.alert_events import AlertEvents, NoticeFailed, NoticeSent
+from outbox.model.alert_events import AlertEvents, AlertsSeen, NoticeFailed, NoticeSent
 
 
 def write_notices(log: FilteringBoundLogger, event: AlertEvents) -> None:
@@ -26,5 +26,7 @@ def write_notices(log: FilteringBoundLogger, event: AlertEvents) -> None:
                 pause_seconds=round(pause_seconds, 1),
                 next_step=f'"outbox alerts test {channel}" tries it now',
             )
+        case AlertsSeen(standing):
+            log.debug("alerts seen", standing=standing)
         case _:
             assert_never(event)

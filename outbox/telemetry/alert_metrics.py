@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from outbox.model.alert_events import NoticeFailed, NoticeSent
+from outbox.model.alert_events import AlertsSeen, NoticeFailed, NoticeSent
 from outbox.model.lifecycle import Lifecycle
 
 
@@ -22,6 +22,11 @@ class AlertMetrics:
             "outbox_alert_channel_failing", "1 while the last message that this process sent there failed.",
             ["channel"], registry=registry,
         )  # fmt: skip
+        self._standing = Gauge(
+            "outbox_alerts_standing", "Alerts that stand in the database; NaN without channels and before a look.",
+            registry=registry,
+        )  # fmt: skip
+        self._standing.set(float("nan"))
         for channel in channels:
             self._failing.labels(channel)
             for result in ("sent", "failed"):
@@ -36,5 +41,7 @@ class AlertMetrics:
             case NoticeFailed(channel):
                 self._notices.labels(channel, "failed").inc()
                 self._failing.labels(channel).set(1)
+            case AlertsSeen(standing):
+                self._standing.set(standing)
             case _:
                 pass

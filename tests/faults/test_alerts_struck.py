@@ -142,6 +142,11 @@ async def test_a_channel_that_hangs_or_fails_is_told_and_tried_again_and_holds_u
             metrics = await metrics_of(port)
             assert metrics['outbox_alert_channel_failing{channel="failing"}'] == 1
             assert metrics['outbox_alert_channel_failing{channel="ops"}'] == 0
+
+            async def is_counted() -> bool:
+                return (await metrics_of(port))["outbox_alerts_standing"] == 1
+
+            await until(is_counted, what="the alert is counted")
             assert metrics['outbox_alert_notices_total{channel="failing",result="failed"}'] == 1
             shown = await place.cli("alerts", COLUMNS="200")
             assert "1 failed" in shown.out

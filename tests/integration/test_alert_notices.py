@@ -123,6 +123,7 @@ async def test_what_has_to_last_is_told_once_it_has_lasted_and_never_when_it_has
     assert await alerts.database.value("select count(*) from outbox.alert") == 0
     await alerts.see(brief)
     assert await alerts.told() == []
+    assert (await alerts.session.grounds()).raised == 0
     await alerts.age("alert", "broken_at", seconds=61)
     await alerts.see(brief)
     assert await alerts.told() == [("a", "raised")]
@@ -225,4 +226,4 @@ async def test_two_rules_of_a_flow_are_two_alerts_and_judging_some_rules_leaves_
     assert len(rows) == 2
     await alerts.see(LATE)
     grounds = await alerts.session.grounds()
-    assert grounds.standing == {("flow a", "late")}
+    assert (grounds.standing, grounds.raised) == ({("flow a", "late")}, 1)
