@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -227,3 +228,28 @@ async def test_two_rules_of_a_flow_are_two_alerts_and_judging_some_rules_leaves_
     await alerts.see(LATE)
     grounds = await alerts.session.grounds()
     assert (grounds.standing, grounds.raised) == ({("flow a", "late")}, 1)
+
+
+async def test_many_who_judge_and_tell_at_once_tell_each_of_them_once(database: Database) -> None:
+    routes = Addressees((Route("mail", ("a@example.com",)), Route("mail", ("b@example.com",)), Route("ops")))
+    flows = [f"f{number}" for number in range(12)]
+    told: list[tuple[tuple[str, ...], str, str]] = []
+
+    async def work() -> None:
+        async with alerts_in(database) as one:
+            for level in (1, 3, 2, 4):
+                for flow in flows:
+                    await one.see(Broken(AlertRule.DEAD, "dead letters", level), LATE, flow=flow, to=routes)
+                for channel in ("mail", "ops"):
+                    while claim := await one.claim(channel, most=5):
+                        assert await one.session.end(claim, 0)
+                        told.extend(
+                            ((channel, *claim.recipients), notice.subject, notice.rule)
+                            for notice in claim.notices
+                            if notice.kind is Kind.RAISED
+                        )
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(work())
+    assert len(told) == len(set(told)) == len(flows) * 3 * 2
