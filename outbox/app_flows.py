@@ -190,6 +190,7 @@ class Flows:
                 promise=flow.promise(),
                 cast=casts_of(settings, name),
                 refers=mapping if mapping.has_references() else None,
+                may_wait=mapping.may_wait(),
             ),
             self._report,
         )

@@ -26,7 +26,8 @@ from outbox.wiring import postgres_server
 _DEAD = "Deliveries that wait for a person: dead letters, and calls that may have taken effect."
 _LIST = """\
 Show what is parked, oldest first, page by page; --by-group shows its causes instead. With --state also what waits by
-itself (retry, blocked, ready: for the place that --rate has given it) or was given up (skipped). No payload is shown.
+itself (retry, blocked; ready: for an id of another system, or the place that --rate has given it) or was given up
+(skipped). No payload is shown.
 
 Examples: outbox dead list --by-group · outbox dead list --flow orders-to-crm --since 2h · outbox dead list --after 1200
 """

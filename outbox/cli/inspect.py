@@ -79,6 +79,9 @@ def _status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         told = _circuit(flow)
         if told is not None:
             output.print(f"{flow.flow}: {escape(told)}", soft_wrap=True)
+        if flow.awaits is not None:
+            waits = f"{_count(flow.awaiting)} wait for ids of other systems, the oldest for {flow.awaits}"
+            output.print(f"{flow.flow}: {escape(waits)}", soft_wrap=True)
         if flow.last_reason is not None:
             output.print(f"{flow.flow}, last trouble: {escape(flow.last_reason)}", soft_wrap=True)
     for one in totals:

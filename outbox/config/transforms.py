@@ -10,10 +10,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
+from outbox.config.quantities import seconds_text
 from outbox.config.rules import broken_rule, matching
 from outbox.config.strict import Strict
+from outbox.model.awaited import Patience
 from outbox.model.exact_numbers import number_of
 from outbox.model.measures import UNITS, factor_between, is_finite_decimal, kind_of_unit
+from outbox.model.units import Seconds
 
 # Where a validation's context has the rows of CSV files: by file, key, value and delimiter.
 TABLES = "tables"
@@ -90,6 +93,9 @@ XrefName = Annotated[
     matching(r"[a-z][a-z0-9_-]{0,62}", "must be small letters, digits, _ and -, a letter first, for example customer"),
 ]
 UnitName = Literal[UNITS]  # type: ignore[valid-type]  # the names of one table
+# A month: whoever waits for longer is better off with a dead letter.
+_MAX_WAIT_SECONDS = 31 * 86400
+_USUAL_WAIT_SECONDS = 3600.0
 _PLACES_WORDS = "Digits behind the decimal point."
 _ROUNDING_WORDS = "How to round; without it a digit that would be lost is an error."
 
@@ -217,10 +223,44 @@ class Table(Strict):
 
 
 class Xref(Strict):
-    """The id that another system gave to what this value names here."""
+    """The id that another system gave to what this value names here, or our key for such an id."""
 
     entity: Annotated[XrefName, Field(description="What is looked up, for example customer.")]
-    system: Annotated[XrefName, Field(description="Whose id is wanted, for example crm.")]
+    system: Annotated[XrefName, Field(description="Whose id is wanted, or given, for example crm.")]
+    to: Annotated[
+        Literal["id", "key"],
+        Field(description="What is wanted: the id that the system gave to our key, or our key for such an id."),
+    ] = "id"
+    missing: Annotated[
+        Literal["dead", "wait"],
+        Field(description="For one that is not known: a dead letter, or the delivery waits until it is linked."),
+    ] = "dead"
+    within: Annotated[
+        Seconds | None,
+        Field(
+            gt=0,
+            le=_MAX_WAIT_SECONDS,
+            description="For how long it is waited for, then the delivery is a dead letter; null: an hour.",
+        ),
+    ] = None
+
+    def told(self) -> tuple[str, ...]:
+        """Return what people are told of it besides that it is looked up; nothing of what is usual."""
+        patience = self.patience()
+        to_key = ("to key",) if self.to == "key" else ()
+        return to_key if patience is None else (*to_key, f"(waits {seconds_text(patience.within_seconds)})")
+
+    def patience(self) -> Patience | None:
+        """Return how long is waited for one that is not known; None: not at all."""
+        if self.missing == "dead":
+            return None
+        return Patience(_USUAL_WAIT_SECONDS if self.within is None else self.within)
+
+    @model_validator(mode="after")
+    def _check_wait(self) -> Self:
+        if self.missing == "dead" and self.within is not None:
+            raise broken_rule("must not be set unless missing says to wait", field="within")
+        return self
 
 
 def _check_rounding(places: int | None, rounding: str | None) -> None:

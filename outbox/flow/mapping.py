@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Known
 from dataclasses import dataclass
 
+from outbox.config.transforms import Xref
 from outbox.flow.document import parse_document
 from outbox.flow.mapping_fields import Alternatives, Node
 from outbox.flow.mapping_plan import planned
 from outbox.flow.mapping_rules import FieldRule, problems_of
 from outbox.flow.mapping_run import Run, Scope, Trace
+from outbox.model.awaited import Lack
 from outbox.model.errors import Misconfigured
 from outbox.model.mapping import Reference
 
@@ -40,7 +42,11 @@ class Mapping:
 
     def has_references(self) -> bool:
         """Say whether ids of other systems have to be looked up for it."""
-        return any(_has_references(node) for node in self._nodes)
+        return any(True for _ in _references(self._nodes))
+
+    def may_wait(self) -> bool:
+        """Say whether deliveries may wait for ids that it needs."""
+        return any(xref.patience() is not None for xref in _references(self._nodes))
 
     def apply(self, payload: bytes, resolved: Known[Reference, str] = _NOTHING) -> dict[str, object]:
         """Return the target's document for a payload.
@@ -69,6 +75,17 @@ class Mapping:
             self._mapped(Run(parse_document(payload), resolved, needed=needed))
         return frozenset(needed)
 
+    def lacks(self, payload: bytes, resolved: Known[Reference, str]) -> tuple[Lack, ...]:
+        """Return what a payload needs besides those that are known, in the order of the rules, with what they say.
+
+        Raises:
+            MappingError: something else is wrong with it.
+        """
+        lacks: list[Lack] = []
+        if self._nodes:
+            self._mapped(Run(parse_document(payload), resolved, lacks=lacks))
+        return tuple(lacks)
+
     def explain(
         self, payload: bytes, resolved: Known[Reference, str] = _NOTHING
     ) -> tuple[dict[str, object], tuple[Trace, ...]]:
@@ -85,7 +102,10 @@ class Mapping:
         return mapped
 
 
-def _has_references(node: Node) -> bool:
-    if isinstance(node, Alternatives):
-        return any(_has_references(one) for one in node.fields)
-    return any(step.xref is not None for step in node.steps) or any(_has_references(one) for one in node.fields)
+def _references(nodes: Iterable[Node]) -> Iterator[Xref]:
+    for node in nodes:
+        if isinstance(node, Alternatives):
+            yield from _references(node.fields)
+        else:
+            yield from (step.xref for step in node.steps if step.xref is not None)
+            yield from _references(node.fields)

@@ -10,9 +10,10 @@ from outbox.flow.mapping_run import Scope, Source, Trace
 from outbox.flow.mapping_sources import NoSource, PositionSource, TemplateSource
 from outbox.flow.mapping_transforms import Step
 from outbox.flow.refused import Refused, expected
+from outbox.model.awaited import Lack
 from outbox.model.errors import MappingError, ReferenceMissing
 from outbox.model.expressions import Expression, Unanswerable
-from outbox.model.mapping import MISSING, Reference
+from outbox.model.mapping import MISSING, Reference, Wanted
 
 # Of these a list, null or nothing can come.
 _MAY_END = frozenset({"split", "table", "empty_is_missing"})
@@ -164,20 +165,25 @@ class CompiledField:
         changed = step.call(value)
         if step.xref is None:
             return changed
-        reference = Reference(step.xref.entity, step.xref.system, str(changed))
+        reference = Reference(step.xref.entity, step.xref.system, str(changed), Wanted(step.xref.to))
         known = scope.run.resolved.get(reference)
         if known is not None:
             return known
         if scope.run.needed is not None:
             scope.run.needed.add(reference)
             raise _Pending
-        raise ReferenceMissing(
+        missing = ReferenceMissing(
             self.source.where(scope, place),
             scope.target_path(self.target),
             entity=reference.entity,
             system=reference.system,
             key=reference.key,
+            wants_key=reference.to is Wanted.KEY,
         )
+        if scope.run.lacks is None:
+            raise missing
+        scope.run.lacks.append(Lack(reference, step.xref.patience(), missing))
+        raise _Pending
 
     def _error(self, scope: Scope, source: str, reason: str) -> MappingError:
         return MappingError(source or self.target, reason, scope.target_path(self.target))
@@ -198,7 +204,7 @@ class CompiledField:
                 scope.target_path(self.target),
                 usual if isinstance(self.source, NoSource) or not origin else origin,
                 self.source.where(scope) or None,
-                tuple(step.name for step in self.steps),
+                tuple(step.told() for step in self.steps),
                 found,
                 value,
             )

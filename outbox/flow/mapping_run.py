@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from outbox.flow.refused import Refused
+from outbox.model.awaited import Lack
 from outbox.model.mapping import Reference
 
 # More than documents have, and done in some seconds.
@@ -29,12 +30,14 @@ class Trace:
 class Run:
     """One document on its way through a mapping.
 
-    ``needed``: collects references instead of refusing unknown ones. ``traces``: collects where values came from.
+    ``needed``: collects references instead of refusing unknown ones; ``lacks``: the same, with what their rules say.
+    ``traces``: collects where values came from.
     """
 
     document: dict[str, object]
     resolved: Mapping[Reference, str]
     needed: set[Reference] | None = None
+    lacks: list[Lack] | None = None
     traces: list[Trace] | None = None
     spent: int = 0
 

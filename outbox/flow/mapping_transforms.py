@@ -32,6 +32,10 @@ class Step:
     takes_lists: bool = False
     xref: Xref | None = None
 
+    def told(self) -> str:
+        """Return what people are told of it: its name, and of an id what is done while it is not known."""
+        return self.name if self.xref is None else " ".join([self.name, *self.xref.told()])
+
 
 def step_of(transform: Transform) -> Step:
     """Return what does a transform."""

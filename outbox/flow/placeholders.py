@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping as Known
 from typing import Protocol
 
-from outbox.model.mapping import Reference
+from outbox.model.mapping import Reference, Wanted
 
 _NOTHING: Known[Reference, str] = {}
 
@@ -33,6 +33,12 @@ def placeholders(
     """
     known = dict(links)
     while needed := mapping.needs(payload, known):
-        made = {one: f"<{one.system} id of {one.entity} {one.key}>" for one in needed}
+        made = {one: _stand_in(one) for one in needed}
         known |= made
         yield from made.items()
+
+
+def _stand_in(reference: Reference) -> str:
+    if reference.to is Wanted.KEY:
+        return f"<{reference}>"
+    return f"<{reference.system} id of {reference.entity} {reference.key}>"

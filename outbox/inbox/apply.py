@@ -20,9 +20,11 @@ from outbox.inbox.lanes import LaneHolder, Ownership
 from outbox.inbox.pace import Pace
 from outbox.inbox.reach import Reach
 from outbox.inbox.references import ReferringMap, resolved
+from outbox.inbox.waits import Waits
 from outbox.inbox.watch import FlowWatch
 from outbox.model.adapter import Adapter
 from outbox.model.alerts import Promise
+from outbox.model.awaited import Waiting
 from outbox.model.circuit import Sign, sign_of
 from outbox.model.delivery import RetryPolicy
 from outbox.model.flow_events import LinkRefused, Parked
@@ -58,6 +60,7 @@ class ApplierSettings:
     observe_every_seconds: float = 10.0
     promise: Promise = Promise()  # noqa: RUF009 - frozen
     refers: ReferringMap | None = None
+    may_wait: bool = False
     cast: Cast = unchanged
 
 
@@ -94,6 +97,7 @@ class Applier:
         self._pace = Pace(settings.concurrency, settings.rate_per_second, time.monotonic)
         self._holder = LaneHolder(flow, ownership, settings.lease_seconds, report)
         self._watch = FlowWatch(flow, settings.promise, report, settings.observe_every_seconds, time.monotonic)
+        self._waits = self._new_waits()
         self._lanes = settings.lanes
         self._looks = 0
         self._is_behind = False
@@ -103,6 +107,9 @@ class Applier:
         self._ended: list[_Ended] = []
         self._told: list[Told] = []
         self._wake = asyncio.Event()
+
+    def _new_waits(self) -> Waits:
+        return Waits(self._flow, self._report, time.monotonic, is_needed=self._settings.may_wait)
 
     def wake(self) -> None:
         """Look for work now: something was accepted."""
@@ -118,6 +125,7 @@ class Applier:
         self._calls = 0
         self._ended.clear()
         self._told.clear()
+        self._waits = self._new_waits()
         holder = self._holder = LaneHolder(self._flow, self._ownership, self._settings.lease_seconds, self._report)
         done = Stop()
         async with (
@@ -154,28 +162,31 @@ class Applier:
                 await stop.pause(min(self._settings.poll_seconds, self._watch.seconds_left()), wake=self._wake)
 
     async def _begin(self, session: ApplySession, group: asyncio.TaskGroup, stop: Stop) -> bool:
+        has_looked = await self._waits.look(session, self._ownership.owner, self._holder.epochs())
         share = self._holder.held() / self._lanes
         free = self._pace.free_calls(self._calls, share)
         if free <= 0 or sum([len(due.body) for due in self._in_hand.values()]) >= _IN_HAND_BYTES:
-            return False
+            return has_looked
         leave_by = time.monotonic() + self._settings.lease_seconds * _LEAVES_WITHIN_LEASES
         due = await self._fetch(session, free * self._adapter.max_batch())
         # By now it may be known that the target was left alone.
         free = min(free, self._pace.free_calls(self._calls, share))
         decisions = await self._decide(session, due, free, stop)
         parkings = [decision for decision in decisions if isinstance(decision, Parking)]
+        waitings = [decision for decision in decisions if isinstance(decision, Waiting)]
         # What is left over stays due.
-        calls = groups([decision for decision in decisions if not isinstance(decision, Parking)])[:free]
+        calls = groups([decision for decision in decisions if not isinstance(decision, Parking | Waiting)])[:free]
+        waiting = await self._waits.begin(session, self._ownership.owner, waitings) if waitings else 0
         parked = await self._park(session, parkings, due) if parkings else 0
         begun = await self._call_all(session, group, calls, leave_by) if calls else 0
         # Neither: somebody else changed them since the fetch. Asking again at once would only spin.
-        return parked + begun > 0
+        return has_looked or waiting + parked + begun > 0
 
     async def _decide(
         self, session: ApplySession, due: Sequence[DueDelivery], free: int, stop: Stop
-    ) -> list[Call | Parking]:
+    ) -> list[Call | Parking | Waiting]:
         """Decide about what is due, except what goes alone and finds no free call: rendering it would be in vain."""
-        decisions: list[Call | Parking] = []
+        decisions: list[Call | Parking | Waiting] = []
         mapping, cast = self._mapping, self._settings.cast
         if self._settings.refers is not None:
             mapping = await resolved(self._settings.refers, cast, session, due)

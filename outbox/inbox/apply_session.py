@@ -9,12 +9,13 @@ from typing import Protocol
 from outbox.inbox.circuit import CircuitSession
 from outbox.inbox.lanes import LaneSession
 from outbox.inbox.references import ReferenceSession
+from outbox.inbox.waits import WaitSession
 from outbox.inbox.watch import WatchSession
 from outbox.model.inbox import Beginning, DueDelivery, Parking, Result
 from outbox.model.xref import LinkVerdict
 
 
-class ApplySession(LaneSession, CircuitSession, WatchSession, ReferenceSession, Protocol):
+class ApplySession(LaneSession, CircuitSession, WatchSession, ReferenceSession, WaitSession, Protocol):
     """The inbox of one flow, over one connection. Everything raises Unavailable when the database is away."""
 
     async def register(self, lanes: int) -> int:

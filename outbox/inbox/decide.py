@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from outbox.model.adapter import Adapter, Capabilities, Delivery, Request
+from outbox.model.awaited import ReferencesAwaited, Waiting, waiting
 from outbox.model.delivery import State
 from outbox.model.errors import MappingError
 from outbox.model.inbox import Beginning, CallKind, DueDelivery, Parking
@@ -82,14 +83,18 @@ def idempotency_key(flow: str, message_id: str, number: int = 0, generation: int
     return f"{flow}-{message_id}{replay}" + (f"-{number}" if number else "")
 
 
-def decide(flow: str, due: DueDelivery, mapping: Map, adapter: Adapter, cast: Cast = unchanged) -> Call | Parking:
-    """Return the call for a delivery, or why there must not be one."""
+def decide(
+    flow: str, due: DueDelivery, mapping: Map, adapter: Adapter, cast: Cast = unchanged
+) -> Call | Parking | Waiting:
+    """Return the call for a delivery, or why there must not be one, or not yet."""
     capabilities = Capabilities()
     try:
         capabilities = adapter.capabilities(due.type)
         request = _rendered(flow, due, mapping, adapter, cast)
     except MappingError as error:
         if due.state is not State.IN_DOUBT:
+            if isinstance(error, ReferencesAwaited):
+                return waiting(due.id, due.epoch, error.lacks)
             # Nothing was sent, or every answer so far was definite: nothing took effect.
             return Parking(due.id, due.epoch, State.DEAD, str(error), "mapping")
         return _resumed(due, capabilities, None, f"the request cannot be built again: {error}")

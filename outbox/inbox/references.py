@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from outbox.model.errors import MappingError
+from outbox.model.awaited import Lack, ReferencesAwaited, can_be_linked
+from outbox.model.errors import MappingError, ReferenceMissing
 from outbox.model.inbox import DueDelivery
 from outbox.model.mapping import Reference
 from outbox.model.versions import Cast
@@ -15,8 +16,8 @@ from outbox.model.versions import Cast
 class ReferenceSession(Protocol):
     """The cross-reference as the applier needs it."""
 
-    async def external_ids(self, references: Sequence[Reference]) -> Mapping[Reference, str]:
-        """Return the ids that are known."""
+    async def linked(self, references: Sequence[Reference]) -> Mapping[Reference, str]:
+        """Return the ids, and keys of ours, that are known."""
         ...
 
 
@@ -25,6 +26,10 @@ class ReferringMap(Protocol):
 
     def needs(self, payload: bytes, resolved: Mapping[Reference, str]) -> frozenset[Reference]:
         """Return which ids a payload needs besides those that are known. Raises MappingError."""
+        ...
+
+    def lacks(self, payload: bytes, resolved: Mapping[Reference, str]) -> Sequence[Lack]:
+        """Return the same in the order of the rules, with what those say of it. Raises MappingError."""
         ...
 
     def apply(self, payload: bytes, resolved: Mapping[Reference, str]) -> Mapping[str, object]:
@@ -40,8 +45,21 @@ class Resolved:
     known: Mapping[Reference, str]
 
     def apply(self, payload: bytes) -> Mapping[str, object]:
-        """Return the document. Raises MappingError, also for an id that is not known."""
-        return self.mapping.apply(payload, self.known)
+        """Return the document.
+
+        Raises:
+            ReferencesAwaited: ids are not known, and all of them may be waited for.
+            MappingError: also for an id that is not known and not waited for, or could never be.
+        """
+        try:
+            return self.mapping.apply(payload, self.known)
+        except ReferenceMissing:
+            # What is wrong besides is told first: waiting would not mend it.
+            lacks = self.mapping.lacks(payload, self.known)
+            for lack in lacks:
+                if lack.patience is None or not can_be_linked(lack.reference):
+                    raise lack.error from None
+            raise ReferencesAwaited(lacks) from None
 
 
 async def resolved(
@@ -56,7 +74,7 @@ async def resolved(
     known: dict[Reference, str] = {}
     asked: set[Reference] = set()
     while wanted := {one for delivery in due for one in _needs(mapping, cast, delivery, known)} - asked:
-        known |= await session.external_ids(tuple(wanted))
+        known |= await session.linked(tuple(wanted))
         asked |= wanted
     return Resolved(mapping, known)
 

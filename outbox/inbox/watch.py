@@ -79,6 +79,7 @@ class FlowWatch:
                 standing.oldest_waiting_age_seconds,
                 standing.quiet_seconds,
                 tuple(broken),
+                standing.awaiting,
             )
         )
         self._tell_alerts(broken)

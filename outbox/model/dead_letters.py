@@ -199,7 +199,10 @@ class Resolution:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Everything about one delivery. ``body`` only when it was asked for; ``blocks`` stops at a bound."""
+    """Everything about one delivery. ``body`` only when it was asked for; ``blocks`` stops at a bound.
+
+    ``awaits``: the ids of other systems that it waits for, or waited for when it became dead.
+    """
 
     id: int
     flow: str
@@ -234,5 +237,6 @@ class Story:
     waits_for_id: int | None
     waits_for_state: str | None
     blocks: int
+    awaits: str | None = None
     calls: Sequence[Attempt] = ()
     resolutions: Sequence[Resolution] = ()

@@ -140,21 +140,23 @@ class MappingError(OutboxError):
 
 
 class ReferenceMissing(MappingError):
-    """The id that another system gave to a record is not known.
+    """The id that another system gave to a record is not known, or the key of ours for such an id.
 
     Args:
         field: the source path.
         target: the path in the target's document.
         entity: what kind of record it is.
-        system: whose id is wanted.
-        key: what names it here; of the payload, so it stands in no text.
+        system: whose id is wanted, or given.
+        key: what it is looked up by; of the payload, so it stands in no text.
+        wants_key: the id is given, and our key is wanted.
     """
 
-    def __init__(self, field: str, target: str, *, entity: str, system: str, key: str) -> None:
+    def __init__(self, field: str, target: str, *, entity: str, system: str, key: str, wants_key: bool = False) -> None:
         self.entity = entity
         self.system = system
         self.key = key
-        super().__init__(field, f"{system} has no known id for this {entity}", target)
+        reason = f"{system} has no known id for this {entity}"
+        super().__init__(field, f"we know no {entity} by this id of {system}" if wants_key else reason, target)
 
 
 def obstacle(error: BaseException) -> OutboxError | None:

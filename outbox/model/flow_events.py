@@ -46,6 +46,7 @@ class FlowObserved:
     oldest_waiting_age_seconds: float
     quiet_seconds: float
     broken_rules: tuple[str, ...]
+    awaiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,23 @@ class LinkRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitsBegan:
+    """Deliveries lack ids of other systems, and wait for them. ``reason``: of the first of them."""
+
+    flow: str
+    deliveries: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitsEnded:
+    """Deliveries wait no longer for ids: these are linked, or the mapping may have changed."""
+
+    flow: str
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveriesForgotten:
     """Finished deliveries were removed, because no copy of their messages can come any more."""
 
@@ -113,4 +131,5 @@ class DeliveriesForgotten:
 
 
 _Observations = CircuitSeen | FlowObserved | FlowUnobserved | AlertRaised | AlertOver
-FlowEvents = CircuitChanged | TargetThrottles | Parked | LinkRefused | DeliveriesForgotten | _Observations
+_Waits = WaitsBegan | WaitsEnded
+FlowEvents = CircuitChanged | TargetThrottles | Parked | LinkRefused | DeliveriesForgotten | _Observations | _Waits

@@ -67,7 +67,8 @@ class FlowStanding:
 
     ``changed_by``: the person who opened or closed the circuit; None: a process did. ``oldest_waiting_age_seconds``:
     of what waits for its first call since it is due, of what waits for another one since it was accepted; parked ones
-    do not wait. ``quiet_seconds``: since a message was accepted, to ten seconds.
+    do not wait. ``quiet_seconds``: since a message was accepted, to ten seconds. ``awaiting``: what waits for ids of
+    other systems.
     """
 
     circuit: CircuitState
@@ -81,6 +82,7 @@ class FlowStanding:
     oldest_due_age_seconds: float
     oldest_waiting_age_seconds: float
     quiet_seconds: float
+    awaiting: int = 0
 
 
 class CallKind(StrEnum):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 
+from outbox.model.awaited import awaited_text
 from outbox.model.dead_letters import (
     Attempt,
     Decision,
@@ -113,7 +114,9 @@ class DeadLetterSession:
             rows = await self._connection.fetch(
                 "select * from inbox.story($1, $2, $3, $4)", wanted, flow, with_body, COUNT_UP_TO
             )
-            return [await self._told(Story(**dict(row))) for row in rows]
+            return [
+                await self._told(Story(**dict(row) | {"awaits": awaited_text(row["awaits"]) or None})) for row in rows
+            ]
 
     async def resolve(self, flow: str, ids: Sequence[int], decision: Decision) -> list[Resolved]:
         """Carry a decision out in one transaction, with its audit rows; what does not exist is left out."""

@@ -24,13 +24,13 @@ from outbox.model.xref import LinkVerdict
 from outbox.postgres.connection import Connection, PostgresServer, connect
 from outbox.postgres.dead_copies import DeadCopySession
 from outbox.postgres.errors import postgres_errors
-from outbox.postgres.references import ReferenceReads
+from outbox.postgres.waits import WaitCalls
 
 # What is parked or blocked is counted so far; 1000 then means "1000 or more".
 PARKED_UP_TO = 1_000
 
 
-class InboxSession(DeadCopySession, ReferenceReads):
+class InboxSession(DeadCopySession, WaitCalls):
     """One connection for one loop of one flow."""
 
     def __init__(self, connection: Connection, server: str, flow: str, policy: FlowPolicy) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from outbox.model.awaited import awaited_text
 from outbox.postgres.connection import Connection, PostgresServer, connect
 from outbox.postgres.errors import postgres_errors
 from outbox.postgres.migrate import LOCK_CLASS
@@ -27,7 +28,8 @@ select c.stream, c.epoch, c.position, c.previous::text, outbox.leader(c.stream) 
 # By name: a function of another release may return more than is known here, and one that returns less is told as that.
 _FLOWS = """
 select flow, ready, applying, retry, in_doubt, blocked, dead, oldest_due_age_seconds, lanes, lanes_leased, last_reason,
-       circuit, circuit_reason, circuit_seconds, needs_a_person, throttled_seconds
+       circuit, circuit_reason, circuit_seconds, needs_a_person, throttled_seconds, awaiting,
+       awaits
   from inbox.status($1)
 """
 
@@ -64,7 +66,8 @@ class StreamStatus:
 class FlowStatus:
     """One flow's unfinished deliveries, and whether its target is called.
 
-    ``circuit_seconds``: until the next probe; None with an open circuit: until a person closes it.
+    ``circuit_seconds``: until the next probe; None with an open circuit: until a person closes it. ``awaiting``: how
+    many wait for ids of other systems; ``awaits``: for which the oldest of them.
     """
 
     flow: str
@@ -83,6 +86,8 @@ class FlowStatus:
     circuit_seconds: float | None
     needs_a_person: bool
     throttled_seconds: float | None
+    awaiting: int
+    awaits: str | None
 
 
 async def read_status(server: PostgresServer, stream: str) -> tuple[StreamStatus, list[LaneStatus], list[FlowStatus]]:
@@ -144,4 +149,5 @@ async def _outbox(connection: Connection, stream: str) -> tuple[StreamStatus, li
 
 async def fetch_flows(connection: Connection) -> list[FlowStatus]:
     """Return every flow's standing, over an open connection; errors are the caller's to translate."""
-    return [FlowStatus(**dict(flow)) for flow in await connection.fetch(_FLOWS, COUNT_UP_TO)]
+    flows = await connection.fetch(_FLOWS, COUNT_UP_TO)
+    return [FlowStatus(**dict(flow) | {"awaits": awaited_text(flow["awaits"]) or None}) for flow in flows]

@@ -45,6 +45,10 @@ class FlowMetrics:
             "inbox_oldest_waiting_age_seconds", "For how long the oldest delivery that is not parked has waited.",
             ["flow"], registry=registry,
         )  # fmt: skip
+        self._awaiting = Gauge(
+            "inbox_awaiting_deliveries", "Deliveries that wait for ids of other systems; 1000 means 1000 or more.",
+            ["flow"], registry=registry,
+        )  # fmt: skip
         self._quiet = Gauge(
             "inbox_quiet_seconds", "For how long no message has come, to ten seconds.", ["flow"], registry=registry
         )
@@ -80,6 +84,7 @@ class FlowMetrics:
         self._parked.labels(seen.flow, State.DEAD).set(seen.dead)
         self._parked.labels(seen.flow, State.IN_DOUBT).set(seen.in_doubt)
         self._blocked.labels(seen.flow).set(seen.blocked)
+        self._awaiting.labels(seen.flow).set(seen.awaiting)
         self._oldest_due.labels(seen.flow).set(seen.oldest_due_age_seconds)
         self._oldest_waiting.labels(seen.flow).set(seen.oldest_waiting_age_seconds)
         self._quiet.labels(seen.flow).set(seen.quiet_seconds)
@@ -93,5 +98,6 @@ class FlowMetrics:
             self._parked.labels(flow, state).set(_UNKNOWN)
         for rule in Rule:
             self._alert.labels(flow, rule).set(_UNKNOWN)
-        for gauge in (self._needs_a_person, self._blocked, self._oldest_due, self._oldest_waiting, self._quiet):
+        for gauge in (self._needs_a_person, self._blocked, self._awaiting, self._oldest_due, self._oldest_waiting):
             gauge.labels(flow).set(_UNKNOWN)
+        self._quiet.labels(flow).set(_UNKNOWN)

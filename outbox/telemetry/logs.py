@@ -30,6 +30,7 @@ from outbox.telemetry.dead_copies_log import write_dead_copies
 from outbox.telemetry.intake_logs import write_intake
 from outbox.telemetry.settings_logs import write_settings
 from outbox.telemetry.totals_log import write_totals
+from outbox.telemetry.xref_log import write_xref
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 # These write frames and URLs at debug level, and repeat as warnings what we report ourselves.
@@ -279,15 +280,8 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.info("alert over", **asdict(event))
         case flow_events.TargetThrottles(flow, seconds, reason):
             log.warning("the target throttles", flow=flow, pause_seconds=round(seconds, 1), reason=reason)
-        case flow_events.LinkRefused(flow, message_id, sequence, verdict):
-            log.error(
-                "receipt contradicts the cross-reference",
-                flow=flow,
-                event_id=message_id,
-                sequence=sequence,
-                verdict=verdict,
-                next_step='"outbox xref conflicts" shows what is there',
-            )
+        case flow_events.LinkRefused() | flow_events.WaitsBegan() | flow_events.WaitsEnded():
+            write_xref(log, event)
         case flow_events.DeliveriesForgotten(deliveries):
             log.debug("deliveries forgotten", deliveries=deliveries)
         case reconcile_events.Reconciled() | reconcile_events.TotalsUntold():

@@ -4,7 +4,7 @@ create or replace function inbox.observe(
 returns table (
     circuit text, needs_a_person boolean, reason text, changed_at timestamptz, changed_by text, dead integer,
     in_doubt integer, blocked integer, oldest_due_age_seconds double precision,
-    oldest_waiting_age_seconds double precision, quiet_seconds double precision
+    oldest_waiting_age_seconds double precision, quiet_seconds double precision, awaiting integer
 )
 language plpgsql
 stable
@@ -36,7 +36,10 @@ begin
                                        limit count_up_to) x)::integer,
                due.age_seconds, greatest(due.age_seconds, tried.age_seconds),
                (select coalesce(extract(epoch from at - max(a.last_at)), 0)
-                  from inbox.last_arrival a where a.flow = wanted_flow)::double precision
+                  from inbox.last_arrival a where a.flow = wanted_flow)::double precision,
+               (select count(*) from (select from inbox.delivery d
+                                       where d.flow = wanted_flow and d.look_at is not null
+                                       limit count_up_to) x)::integer
           from inbox.circuit c
          cross join lateral (
                select coalesce(extract(epoch from at - min(oldest.due_at)), 0)::double precision as age_seconds
@@ -53,6 +56,9 @@ begin
                  from ((select d.accepted_at from inbox.delivery d
                          where d.flow = wanted_flow and d.state = 'retry' order by d.id limit 1)
                        union all
+                       (select d.accepted_at from inbox.delivery d
+                         where d.flow = wanted_flow and d.look_at is not null order by d.id limit 1)
+                       union all
                        -- Behind so many parked ones nobody misses one that is not.
                        (select x.accepted_at
                           from (select d.id, d.accepted_at, d.parked_at from inbox.delivery d
@@ -62,6 +68,6 @@ begin
 end
 $$;
 comment on function inbox.observe is
-    'How a flow stands: its circuit, how many deliveries are parked (dead, in doubt) or blocked, each counted up to a bound, and for how long the oldest one that is due has been (0: none is) and the oldest that is not parked has waited, and since when no message has come. A row for the owner of lane 0 alone, so that one process tells of each flow. "reach_seconds": what has been due for longer is not looked for, as with inbox.fetch. Changes nothing.';
+    'How a flow stands: its circuit, how many deliveries are parked (dead, in doubt) or blocked, or wait for ids of other systems, each counted up to a bound, and for how long the oldest one that is due has been (0: none is) and the oldest that is not parked has waited, and since when no message has come. A row for the owner of lane 0 alone, so that one process tells of each flow. "reach_seconds": what has been due for longer is not looked for, as with inbox.fetch. Changes nothing.';
 revoke all on function inbox.observe from public;
 grant execute on function inbox.observe to outbox_adapter;

@@ -35,7 +35,7 @@ begin
                r(id, epoch, state, delay_seconds, reason, reason_class)
          where d.id = any (ids) and d.id = r.id
            -- Conditions that no index can serve: the rows are found by their ids.
-           and case when d.flow <> wanted_flow or d.due_at is null then false
+           and case when d.flow <> wanted_flow or coalesce(d.due_at, d.look_at) is null then false
                     when r.epoch is distinct from (select l.epoch from inbox.lane l
                                                     where l.flow = wanted_flow and l.lane = d.lane and l.owner = me
                                                       and l.leased_until > clock_timestamp())
@@ -55,6 +55,6 @@ begin
 end
 $$;
 comment on function inbox.park is
-    'Parks deliveries without a call: dead when nothing took effect for certain (nothing was sent, or every answer said so), in_doubt when something may have, also what was definite within a window that is over. Without a delay it is not due: a person decides. "pass_dead": a key goes on without its dead deliveries. Locks the lanes it touches.';
+    'Parks deliveries without a call: dead when nothing took effect for certain (nothing was sent, or every answer said so), in_doubt when something may have, also what was definite within a window that is over. Without a delay it is not due: a person decides. What waits for an id can become dead as well. "pass_dead": a key goes on without its dead deliveries. Locks the lanes it touches.';
 revoke all on function inbox.park from public;
 grant execute on function inbox.park to outbox_adapter;

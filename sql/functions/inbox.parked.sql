@@ -24,7 +24,7 @@ as $$
 begin
     return query
         select d.id, d.flow, d.state, d.type, d.version, d.key, d.sequence, d.message_id, d.attempt, d.deaths, d.parked_at,
-               d.due_at, d.reason_class, d.reason, d.reason_group
+               coalesce(d.due_at, d.look_at), d.reason_class, d.reason, d.reason_group
           from (select distinct l.flow from inbox.lane l where wanted_flow is null or l.flow = wanted_flow) f
          cross join unnest(wanted_states) s(state)
          cross join lateral (
@@ -56,6 +56,14 @@ begin
                    and (since is null or w.accepted_at >= since) and (until is null or w.accepted_at < until)
                  order by w.id limit wanted)
                union all
+               (select w.* from inbox.delivery w
+                 where s.state = 'ready' and wanted_group is null
+                   and w.flow = f.flow and w.state = 'ready' and w.look_at is not null and w.id > after_id
+                   and (wanted_type is null or '.' || w.type ~ wanted_type)
+                   and (wanted_key is null or w.key = wanted_key)
+                   and (since is null or w.accepted_at >= since) and (until is null or w.accepted_at < until)
+                 order by w.id limit wanted)
+               union all
                (select k.* from inbox.delivery k
                  where s.state = 'skipped' and wanted_group is null
                    and k.flow = f.flow and k.state = 'skipped' and k.id > after_id
@@ -69,6 +77,6 @@ begin
 end
 $$;
 comment on function inbox.parked is
-    'What waits for a person (dead, in_doubt), and on demand what waits by itself (retry, blocked), for its place after a decision with a rate (ready), or was given up (skipped), in order of id behind "after_id". Every filter may be null. "wanted_type" is a regular expression over the type with a dot before it; times are of the parking, of the arrival of what waits, or of the skipping.';
+    'What waits for a person (dead, in_doubt), and on demand what waits by itself (retry, blocked), for its place after a decision with a rate or for ids of other systems (ready), or was given up (skipped), in order of id behind "after_id". Every filter may be null. "wanted_type" is a regular expression over the type with a dot before it; times are of the parking, of the arrival of what waits, or of the skipping.';
 revoke all on function inbox.parked from public;
 grant execute on function inbox.parked to outbox_adapter;

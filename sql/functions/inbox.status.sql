@@ -3,7 +3,7 @@ returns table (
     flow text, ready bigint, applying bigint, retry bigint, in_doubt bigint, blocked bigint, dead bigint,
     oldest_due_age_seconds double precision, lanes integer, lanes_leased integer, last_reason text,
     circuit text, circuit_reason text, circuit_seconds double precision, needs_a_person boolean,
-    throttled_seconds double precision
+    throttled_seconds double precision, awaiting bigint, awaits text
 )
 language sql
 stable
@@ -38,7 +38,11 @@ as $$
            coalesce(c.state, 'closed'), c.reason,
            case when c.until < 'infinity' then extract(epoch from c.until - clock_timestamp()) end::double precision,
            coalesce(c.needs_a_person, false),
-           greatest(extract(epoch from c.throttled_until - clock_timestamp()), 0)::double precision
+           greatest(extract(epoch from c.throttled_until - clock_timestamp()), 0)::double precision,
+           (select count(*) from (select from inbox.delivery d where d.flow = f.flow and d.look_at is not null
+                                   limit count_up_to) x),
+           (select d.waits_for::text from inbox.delivery d
+             where d.flow = f.flow and d.look_at is not null order by d.id limit 1)
       from (select l.flow, count(*)::integer as lanes, array_agg(l.lane) as numbers,
                    (count(*) filter (where l.leased_until > clock_timestamp()))::integer as leased
               from inbox.lane l group by l.flow) f
@@ -46,6 +50,6 @@ as $$
      order by f.flow
 $$;
 comment on function inbox.status is
-    'Per flow: how many deliveries stand in each unfinished state, counted up to a bound so that the cost is constant, the age of the oldest one that is due, and whether the target is called: the circuit, in how many seconds it is probed (null: when a person closes it), and for how long the target wants fewer calls.';
+    'Per flow: how many deliveries stand in each unfinished state, counted up to a bound so that the cost is constant, the age of the oldest one that is due, and whether the target is called: the circuit, in how many seconds it is probed (null: when a person closes it), for how long the target wants fewer calls, how many wait for ids of other systems, and for which the oldest of them.';
 revoke all on function inbox.status from public;
 grant execute on function inbox.status to outbox_adapter;

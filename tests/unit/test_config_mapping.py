@@ -107,6 +107,13 @@ def test_what_is_shown_of_a_mapping_can_be_read_again(tmp_path: Path) -> None:
         ("transform: {unit: {from: kg, to: lb}}", "required, because kg to lb has no exact decimal"),
         ("transform: {unit: {from: kgs, to: lb}}", "did you mean 'kg'?"),
         ("transform: {table: {missing: keep}}", "give either values or file"),
+        ("transform: {xref: {entity: c, system: s, missing: later}}", "must be one of dead, wait"),
+        (
+            "transform: {xref: {entity: c, system: s, within: 1h}}",
+            ".within=1h: must not be set unless missing says to wait",
+        ),
+        ("transform: {xref: {entity: c, system: s, missing: wait, within: 40d}}", ".within=40d: must be a duration"),
+        ("transform: {xref: {entity: c, system: s, to: both}}", ".to=both: must be one of id, key"),
         ("transform: {number: {decimal: ',', thousands: ','}}", "must not be the same as decimal"),
         ("template: 'x{y'", ".template='x{y': has a brace that does not fit: expected '}' before end of string"),
         ("template: 'x{y}'", "must not be set beside source_field"),

@@ -1,0 +1,71 @@
+"""Deliveries that wait for ids of other systems: one line of Python for each SQL function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from outbox.model.awaited import Look, LookAgain, Waiting, from_json, to_json
+from outbox.postgres.errors import postgres_errors
+from outbox.postgres.references import ReferenceReads
+
+
+class WaitCalls(ReferenceReads):
+    """What a session does with those that wait."""
+
+    _flow: str
+
+    async def wait(self, owner: str, waitings: Sequence[Waiting]) -> set[int]:
+        """Let deliveries wait; return those that do."""
+        with postgres_errors(self._server):
+            rows = await self._connection.fetch(
+                "select id from inbox.wait($1, $2, $3::bigint[], $4::bigint[], $5::float8[], $6::float8[], $7, $8) id",
+                self._flow,
+                owner,
+                [one.id for one in waitings],
+                [one.epoch for one in waitings],
+                [one.pause_seconds for one in waitings],
+                [one.within_seconds for one in waitings],
+                [to_json(one.awaited) for one in waitings],
+                [one.reason for one in waitings],
+            )
+        return {row["id"] for row in rows}
+
+    async def waits(self, owner: str, most: int) -> list[Look]:
+        """Return what waits and is to be looked at again, no more than so many."""
+        with postgres_errors(self._server):
+            rows = await self._connection.fetch("select * from inbox.waits($1, $2, $3)", self._flow, owner, most)
+        return [
+            Look(
+                row["id"],
+                row["epoch"],
+                row["message_id"],
+                row["sequence"],
+                row["waited_seconds"],
+                row["left_seconds"],
+                row["reason"],
+                from_json(row["missing"]),
+            )
+            for row in rows
+        ]
+
+    async def look_again(self, owner: str, looks: Sequence[LookAgain]) -> set[int]:
+        """End looks; return those of which that holds."""
+        with postgres_errors(self._server):
+            rows = await self._connection.fetch(
+                "select id from inbox.look_again($1, $2, $3::bigint[], $4::bigint[], $5::float8[], $6) id",
+                self._flow,
+                owner,
+                [one.id for one in looks],
+                [one.epoch for one in looks],
+                [one.pause_seconds for one in looks],
+                [one.reason for one in looks],
+            )
+        return {row["id"] for row in rows}
+
+    async def end_waits(self, owner: str, lanes: Iterable[int]) -> int:
+        """Make everything due that waits in these lanes; return how many."""
+        with postgres_errors(self._server):
+            ended: int = await self._connection.fetchval(
+                "select inbox.end_waits($1, $2, $3::smallint[])", self._flow, owner, list(lanes)
+            )
+        return ended
