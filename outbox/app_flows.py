@@ -33,6 +33,7 @@ from outbox.wiring_rabbitmq import rabbit_server, routes, routes_of
 from outbox.wiring_reconcile import owner_of, schedule_of, subject_of
 from outbox.wiring_targets import adapter_of, targets_of
 from outbox.wiring_versions import casts_of
+from outbox.wiring_waits import waits_of
 
 # Fixed for good when a flow is first consumed: how finely its keys can be spread over processes.
 LANES_PER_FLOW = 16
@@ -190,7 +191,7 @@ class Flows:
                 promise=flow.promise(),
                 cast=casts_of(settings, name),
                 refers=mapping if mapping.has_references() else None,
-                may_wait=mapping.may_wait(),
+                waits=waits_of(settings, name, mapping),
             ),
             self._report,
         )

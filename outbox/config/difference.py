@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from outbox.config.mapping import asked_flows
 from outbox.config.problems import path_text
 from outbox.config.settings import Settings
 
@@ -49,14 +50,23 @@ def difference(before: Settings, after: Settings) -> Difference:
 
 
 def is_same_flow(before: Settings, after: Settings, name: str) -> bool:
-    """Say whether a flow that both have means the same in both: its own settings, its connection's, and the inbox's."""
+    """Say whether a flow that both have means the same in both.
+
+    Its own settings, its connection's and the inbox's, and what it knows of the flows that it asks for records.
+    """
     one, other = before.flows[name], after.flows[name]
     connection = one.adapter.connection
     return (
         _is_same(one, other)
         and before.connections[connection] == after.connections[connection]
         and before.inbox == after.inbox
+        and all(_asked(before, asked) == _asked(after, asked) for asked in asked_flows(other.mapping))
     )
+
+
+def _asked(settings: Settings, name: str) -> tuple[object, ...]:
+    flow = settings.flows.get(name)
+    return () if flow is None else (flow.topics(), flow.on_stale)
 
 
 def _differing(before: object, after: object, path: tuple[str, ...]) -> list[str]:

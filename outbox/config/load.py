@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from outbox.config.channels import check_channels
 from outbox.config.choices import choose_adapters
 from outbox.config.contracts import anchor_paths
+from outbox.config.creators import check_creators
 from outbox.config.document import UnreadableError, read_document
 from outbox.config.draft import Draft
 from outbox.config.environment import (
@@ -118,6 +119,7 @@ def _complete_sections(draft: Draft) -> None:
 def _validated(draft: Draft, adapters: Mapping[str, type[BaseModel]]) -> Settings | None:
     context = {TABLES: prepare_mappings(draft)}
     values = inspected_sections(draft, Settings, draft.data, ())
+    check_creators(draft)
     choose_adapters(draft, values, adapters)
     check_channels(draft, values)
     try:

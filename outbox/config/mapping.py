@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -214,3 +214,10 @@ class MappingField(Strict):
         if not origins and self.transform:
             raise broken_rule("must not be set for a constant: write the default as it is to be", field="transform")
         return self
+
+
+def asked_flows(fields: Iterable[MappingField]) -> Iterator[str]:
+    """Yield the flows that are asked for records whose ids these rules need."""
+    for one in fields:
+        yield from (step.xref.flow for step in one.transform if step.xref is not None and step.xref.flow is not None)
+        yield from asked_flows(one.fields or ())

@@ -232,9 +232,16 @@ class Xref(Strict):
         Field(description="What is wanted: the id that the system gave to our key, or our key for such an id."),
     ] = "id"
     missing: Annotated[
-        Literal["dead", "wait"],
-        Field(description="For one that is not known: a dead letter, or the delivery waits until it is linked."),
+        Literal["dead", "wait", "create_first"],
+        Field(
+            description="For one that is not known: a dead letter, or the delivery waits until it is linked, after "
+            "another flow was asked to bring the record into the system (create_first), or without."
+        ),
     ] = "dead"
+    flow: Annotated[
+        str | None,
+        Field(min_length=1, description="The flow that is asked with create_first; it links this entity and system."),
+    ] = None
     within: Annotated[
         Seconds | None,
         Field(
@@ -248,18 +255,31 @@ class Xref(Strict):
         """Return what people are told of it besides that it is looked up; nothing of what is usual."""
         patience = self.patience()
         to_key = ("to key",) if self.to == "key" else ()
-        return to_key if patience is None else (*to_key, f"(waits {seconds_text(patience.within_seconds)})")
+        if patience is None:
+            return to_key
+        asked = "" if patience.creator is None else f"asks {patience.creator}, "
+        return (*to_key, f"({asked}waits {seconds_text(patience.within_seconds)})")
 
     def patience(self) -> Patience | None:
         """Return how long is waited for one that is not known; None: not at all."""
         if self.missing == "dead":
             return None
-        return Patience(_USUAL_WAIT_SECONDS if self.within is None else self.within)
+        return Patience(_USUAL_WAIT_SECONDS if self.within is None else self.within, self.flow)
 
     @model_validator(mode="after")
     def _check_wait(self) -> Self:
         if self.missing == "dead" and self.within is not None:
             raise broken_rule("must not be set unless missing says to wait", field="within")
+        if self.missing == "create_first" and self.to == "key":
+            raise broken_rule(
+                "must be id beside create_first: a record of ours is what a flow can be asked for", field="to"
+            )
+        if self.missing == "create_first" and self.flow is None:
+            raise broken_rule(
+                "required beside create_first: the flow that brings the record into the system", field="flow"
+            )
+        if self.missing != "create_first" and self.flow is not None:
+            raise broken_rule("must not be set unless missing is create_first", field="flow")
         return self
 
 

@@ -20,7 +20,7 @@ from outbox.inbox.lanes import LaneHolder, Ownership
 from outbox.inbox.pace import Pace
 from outbox.inbox.reach import Reach
 from outbox.inbox.references import ReferringMap, resolved
-from outbox.inbox.waits import Waits
+from outbox.inbox.waits import Waits, WaitSettings
 from outbox.inbox.watch import FlowWatch
 from outbox.model.adapter import Adapter
 from outbox.model.alerts import Promise
@@ -60,7 +60,7 @@ class ApplierSettings:
     observe_every_seconds: float = 10.0
     promise: Promise = Promise()  # noqa: RUF009 - frozen
     refers: ReferringMap | None = None
-    may_wait: bool = False
+    waits: WaitSettings = WaitSettings()  # noqa: RUF009 - frozen
     cast: Cast = unchanged
 
 
@@ -109,7 +109,7 @@ class Applier:
         self._wake = asyncio.Event()
 
     def _new_waits(self) -> Waits:
-        return Waits(self._flow, self._report, time.monotonic, is_needed=self._settings.may_wait)
+        return Waits(self._flow, self._report, time.monotonic, self._settings.waits)
 
     def wake(self) -> None:
         """Look for work now: something was accepted."""

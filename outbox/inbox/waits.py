@@ -6,14 +6,17 @@ what it lacks is stored beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from outbox.model.awaited import Look, LookAgain, Waiting, given_up_reason, pause_seconds, waiting_reason
+from outbox.model.creating import Creator, Request, Standing, requests_of, standing_text
 from outbox.model.delivery import State
-from outbox.model.flow_events import Parked, WaitsBegan, WaitsEnded
+from outbox.model.flow_events import Parked, RecordsAsked, WaitsBegan, WaitsEnded
 from outbox.model.inbox import Parking
 from outbox.model.lifecycle import Report
+from outbox.model.xref import Registry
 
 # No pause is shorter.
 _LOOK_EVERY_SECONDS = 1.0
@@ -36,6 +39,18 @@ class WaitSession(Protocol):
         """End looks; return those of which that holds."""
         ...
 
+    async def create_first(
+        self, request: Request, may_search: Sequence[bool], most_waiting: int
+    ) -> Mapping[str, Standing]:
+        """Ask a flow for records; return how it stands with each key.
+
+        Args:
+            request: what is asked for.
+            may_search: of which keys an event that the flow never had is searched for.
+            most_waiting: while so many deliveries of that flow wait for a call, it is not asked.
+        """
+        ...
+
     async def end_waits(self, owner: str, lanes: Iterable[int]) -> int:
         """Make everything due that waits in these lanes; return how many."""
         ...
@@ -45,20 +60,38 @@ class WaitSession(Protocol):
         ...
 
 
-class Waits:
-    """What one process does for the deliveries of one flow that wait. ``is_needed``: its mapping has rules that do."""
+# Records that were searched for in vain are remembered so far; after that they are searched for once more.
+_MOST_SEARCHED = 100_000
 
-    def __init__(self, flow: str, report: Report, clock: Callable[[], float], *, is_needed: bool) -> None:
+
+@dataclass(frozen=True, slots=True)
+class WaitSettings:
+    """What a flow's settings say of waits.
+
+    ``may_wait``: its mapping has rules that do. ``creators``: the flows that it may ask for records; while
+    ``most_waiting`` deliveries of theirs wait for a call, they are not asked.
+    """
+
+    may_wait: bool = False
+    creators: Mapping[str, Creator] = field(default_factory=dict)
+    most_waiting: int = 50_000
+
+
+class Waits:
+    """What one process does for the deliveries of one flow that wait."""
+
+    def __init__(self, flow: str, report: Report, clock: Callable[[], float], settings: WaitSettings) -> None:
         self._flow = flow
         self._report = report
         self._clock = clock
-        self._is_needed = is_needed
+        self._settings = settings
+        self._searched: set[tuple[str, Registry, str]] = set()
         self._look_at = 0.0
         self._lanes: frozenset[tuple[int, int]] = frozenset()
 
     def seconds_left(self) -> float:
         """Return for how long nothing has to be looked at."""
-        return max(self._look_at - self._clock(), 0.0) if self._is_needed else _LOOK_EVERY_SECONDS
+        return max(self._look_at - self._clock(), 0.0) if self._settings.may_wait else _LOOK_EVERY_SECONDS
 
     async def begin(self, session: WaitSession, owner: str, waitings: Sequence[Waiting]) -> int:
         """Let deliveries wait; return how many do.
@@ -84,18 +117,35 @@ class Waits:
             Unavailable: the database is away.
         """
         ended = await self._anew(session, owner, lanes)
-        if not self._is_needed or self.seconds_left() > 0:
+        if not self._settings.may_wait or self.seconds_left() > 0:
             return ended > 0
         looks = await session.waits(owner, _MOST)
         if not looks:
             self._look_at = self._clock() + _LOOK_EVERY_SECONDS
             return ended > 0
         # What was cut off is looked at in the next round: what is due has its turn in between.
+        standings = await self._ask(session, looks)
         over = [look for look in looks if look.missing and look.left_seconds <= 0]
-        again = [_again(look) for look in looks if not look.missing or look.left_seconds > 0]
+        again = [_again(look, standings) for look in looks if not look.missing or look.left_seconds > 0]
         going = await session.look_again(owner, again) if again else set()
         self._tell(len([one for one in again if one.pause_seconds is None and one.id in going]))
-        return await self._give_up(session, owner, over) + len(going) > 0
+        return await self._give_up(session, owner, over, standings) + len(going) > 0
+
+    async def _ask(self, session: WaitSession, looks: Sequence[Look]) -> _Standings:
+        """Ask other flows for what is missing. Done again after a kill, it finds what it has asked for under way."""
+        standings: dict[tuple[str, Registry, str], Standing] = {}
+        if len(self._searched) > _MOST_SEARCHED:
+            self._searched.clear()
+        for request in requests_of(looks, self._settings.creators):
+            names = [(request.creator.flow, request.registry, key) for key in request.keys]
+            may_search = [name not in self._searched for name in names]
+            found = await session.create_first(request, may_search, self._settings.most_waiting)
+            standings |= {name: found[name[2]] for name in names if name[2] in found}
+            self._searched |= {name for name in names if found.get(name[2]) is Standing.NOT_FOUND}
+            asked = sum(standing is Standing.ASKED for standing in found.values())
+            if asked:
+                self._report(RecordsAsked(self._flow, request.creator.flow, asked))
+        return standings
 
     async def _anew(self, session: WaitSession, owner: str, lanes: frozenset[tuple[int, int]]) -> int:
         """Let what waits in a lane that is new here be mapped anew: the mapping may be another one than it was."""
@@ -105,8 +155,12 @@ class Waits:
         self._tell(ended)
         return ended
 
-    async def _give_up(self, session: WaitSession, owner: str, over: Sequence[Look]) -> int:
-        parkings = [Parking(look.id, look.epoch, State.DEAD, given_up_reason(look), "mapping") for look in over]
+    async def _give_up(self, session: WaitSession, owner: str, over: Sequence[Look], standings: _Standings) -> int:
+        reasons = [given_up_reason(look, standing_text(look.missing, standings)) for look in over]
+        parkings = [
+            Parking(look.id, look.epoch, State.DEAD, reason, "mapping")
+            for look, reason in zip(over, reasons, strict=True)
+        ]
         parked = await session.park(owner, parkings) if parkings else set()
         for look, parking in zip(over, parkings, strict=True):
             if look.id in parked:
@@ -118,8 +172,11 @@ class Waits:
             self._report(WaitsEnded(self._flow, ended))
 
 
-def _again(look: Look) -> LookAgain:
+_Standings = Mapping[tuple[str, Registry, str], Standing]
+
+
+def _again(look: Look, standings: _Standings) -> LookAgain:
     if not look.missing:
         return LookAgain(look.id, look.epoch, None, look.reason)
     pause = pause_seconds(look.waited_seconds, look.left_seconds)
-    return LookAgain(look.id, look.epoch, pause, waiting_reason(look.missing))
+    return LookAgain(look.id, look.epoch, pause, waiting_reason(look.missing, standing_text(look.missing, standings)))

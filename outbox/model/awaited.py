@@ -23,9 +23,13 @@ _MAX_NOTED = 100
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """What a rule says of an id that is not known: the delivery waits, and for how long."""
+    """What a rule says of an id that is not known: the delivery waits, and for how long.
+
+    ``creator``: the flow that is asked to bring the record into the system first.
+    """
 
     within_seconds: float
+    creator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Awaited:
 
     reference: Reference
     problem: str
+    creator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +110,30 @@ def can_be_linked(reference: Reference) -> bool:
 def waiting(delivery_id: int, epoch: int, lacks: Sequence[Lack]) -> Waiting:
     """Return how a delivery waits for what it lacks: as long as the least patient of its rules says."""
     within = min(lack.patience.within_seconds for lack in lacks if lack.patience is not None)
-    awaited = tuple(Awaited(lack.reference, str(lack.error)) for lack in lacks[:_MAX_NOTED])
-    return Waiting(delivery_id, epoch, awaited, pause_seconds(0.0, within), within, waiting_reason(awaited))
+    awaited = tuple(
+        Awaited(lack.reference, str(lack.error), None if lack.patience is None else lack.patience.creator)
+        for lack in lacks[:_MAX_NOTED]
+    )
+    # A flow is asked with the next look.
+    pause = 0.0 if any(one.creator is not None for one in awaited) else pause_seconds(0.0, within)
+    return Waiting(delivery_id, epoch, awaited, pause, within, waiting_reason(awaited))
 
 
-def waiting_reason(missing: Sequence[Awaited]) -> str:
-    """Return what people are told of a delivery that waits; no key is in it, because it is logged."""
+def waiting_reason(missing: Sequence[Awaited], standing: str | None = None) -> str:
+    """Return what people are told of a delivery that waits; no key is in it, because it is logged.
+
+    ``standing``: how it stands with the record that another flow was asked for.
+    """
     more = f" and for {len(missing) - 1} more" if len(missing) > 1 else ""
-    return f"{missing[0].problem}; waits for it{more}"
+    return f"{missing[0].problem}; waits for it{more}{'' if standing is None else f': {standing}'}"
 
 
-def given_up_reason(look: Look) -> str:
+def given_up_reason(look: Look, standing: str | None = None) -> str:
     """Return why a delivery that has waited for long enough is a dead letter, and what mends it."""
+    told = "" if standing is None else f", and {standing}"
     return (
-        f"{look.missing[0].problem}; waited {look.waited_seconds:.0f} s for it. Link it (outbox xref set, or import), "
-        "then outbox dead retry"
+        f"{look.missing[0].problem}; waited {look.waited_seconds:.0f} s for it{told}. "
+        "Link it (outbox xref set, or import), then outbox dead retry"
     )
 
 
@@ -133,6 +147,7 @@ def to_json(awaited: Sequence[Awaited]) -> str:
                 "key": one.reference.key,
                 "to": one.reference.to.value,
                 "problem": one.problem,
+                "creator": one.creator,
             }
             for one in awaited
         ]
@@ -142,7 +157,7 @@ def to_json(awaited: Sequence[Awaited]) -> str:
 def from_json(text: str | None) -> tuple[Awaited, ...]:
     """Return what such a text says; None says nothing."""
     return tuple(
-        Awaited(Reference(one["entity"], one["system"], one["key"], Wanted(one["to"])), one["problem"])
+        Awaited(Reference(one["entity"], one["system"], one["key"], Wanted(one["to"])), one["problem"], one["creator"])
         for one in ([] if text is None else json.loads(text))
     )
 

@@ -124,6 +124,15 @@ class WaitsEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordsAsked:
+    """Events of another flow were brought to it again, because the ids that come of them are waited for here."""
+
+    flow: str
+    asked_flow: str
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveriesForgotten:
     """Finished deliveries were removed, because no copy of their messages can come any more."""
 
@@ -131,5 +140,5 @@ class DeliveriesForgotten:
 
 
 _Observations = CircuitSeen | FlowObserved | FlowUnobserved | AlertRaised | AlertOver
-_Waits = WaitsBegan | WaitsEnded
+_Waits = WaitsBegan | WaitsEnded | RecordsAsked
 FlowEvents = CircuitChanged | TargetThrottles | Parked | LinkRefused | DeliveriesForgotten | _Observations | _Waits

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from outbox.model.awaited import Look, LookAgain, Waiting, from_json, to_json
+from outbox.model.creating import Request, Standing
 from outbox.postgres.errors import postgres_errors
 from outbox.postgres.references import ReferenceReads
+
+# Of what a flow never had, the newest events are looked through, once for each record: some hundred milliseconds.
+_SEARCHED_EVENTS = 100_000
 
 
 class WaitCalls(ReferenceReads):
@@ -61,6 +65,26 @@ class WaitCalls(ReferenceReads):
                 [one.reason for one in looks],
             )
         return {row["id"] for row in rows}
+
+    async def create_first(
+        self, request: Request, may_search: Sequence[bool], most_waiting: int
+    ) -> dict[str, Standing]:
+        """Ask a flow for records; return how it stands with each key. See ``inbox.create_first``."""
+        with postgres_errors(self._server):
+            rows = await self._connection.fetch(
+                "select * from inbox.create_first($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                self._flow,
+                request.creator.flow,
+                request.registry.entity,
+                request.registry.system,
+                list(request.keys),
+                list(may_search),
+                list(request.creator.patterns),
+                request.creator.on_stale,
+                most_waiting,
+                _SEARCHED_EVENTS,
+            )
+        return {row["key"]: Standing(row["standing"]) for row in rows}
 
     async def end_waits(self, owner: str, lanes: Iterable[int]) -> int:
         """Make everything due that waits in these lanes; return how many."""

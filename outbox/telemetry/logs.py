@@ -280,7 +280,9 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             log.info("alert over", **asdict(event))
         case flow_events.TargetThrottles(flow, seconds, reason):
             log.warning("the target throttles", flow=flow, pause_seconds=round(seconds, 1), reason=reason)
-        case flow_events.LinkRefused() | flow_events.WaitsBegan() | flow_events.WaitsEnded():
+        case (
+            flow_events.LinkRefused() | flow_events.WaitsBegan() | flow_events.WaitsEnded() | flow_events.RecordsAsked()
+        ):
             write_xref(log, event)
         case flow_events.DeliveriesForgotten(deliveries):
             log.debug("deliveries forgotten", deliveries=deliveries)

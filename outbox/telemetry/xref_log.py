@@ -7,10 +7,10 @@ from typing import assert_never
 
 from structlog.typing import FilteringBoundLogger
 
-from outbox.model.flow_events import LinkRefused, WaitsBegan, WaitsEnded
+from outbox.model.flow_events import LinkRefused, RecordsAsked, WaitsBegan, WaitsEnded
 
 
-def write_xref(log: FilteringBoundLogger, event: LinkRefused | WaitsBegan | WaitsEnded) -> None:
+def write_xref(log: FilteringBoundLogger, event: LinkRefused | WaitsBegan | WaitsEnded | RecordsAsked) -> None:
     """Write one event."""
     match event:
         case LinkRefused(flow, message_id, sequence, verdict):
@@ -26,5 +26,7 @@ def write_xref(log: FilteringBoundLogger, event: LinkRefused | WaitsBegan | Wait
             log.info("deliveries wait for ids of other systems", **asdict(event))
         case WaitsEnded():
             log.info("deliveries wait no longer for ids", **asdict(event))
+        case RecordsAsked():
+            log.info("another flow is asked for records that are waited for", **asdict(event))
         case _:
             assert_never(event)

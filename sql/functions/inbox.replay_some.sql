@@ -58,7 +58,6 @@ begin
         select array_agg(t.id order by t.id) as ids, array_agg(t.event_id::text order by t.id) as message_ids,
                array_agg(t.type order by t.id) as types, array_agg(t.version order by t.id) as versions,
                array_agg(t.key order by t.id) as keys,
-               array_agg(t.id || '/' || t.event_id order by t.id) as claims,
                array_agg(t.former_id) filter (where t.is_edited) as edited_ids,
                -- Cut short by the rate: what is behind the last one is looked at again.
                case when (select max(m.rank) from matched m) > most_replayed then max(t.id) end as cut_at,
@@ -68,33 +67,9 @@ begin
           from taken t;
         if found.looked_up_to is not null then
             if found.ids is not null then
-                perform inbox.accept(
-                    replay.flow, found.message_ids, found.ids, found.types, found.versions, found.keys,
-                    array_fill(json_build_object('x-outbox-replay', wanted)::text, array[cardinality(found.ids)]),
-                    array_fill(null::bytea, array[cardinality(found.ids)]),
-                    array_fill(null::text, array[cardinality(found.ids)]),
-                    array_fill(null::text, array[cardinality(found.ids)]),
-                    found.claims, false, case when replay.missing_only then replay.on_stale else 'apply' end,
-                    case when replay.missing_only then 0 else wanted end);
-            end if;
-            if found.edited_ids is not null then
-                -- The lanes are still locked: nobody has fetched the original payload.
-                with carried as (
-                    update inbox.message m
-                       set edited_body = former.edited_body
-                      from unnest(found.edited_ids) e(former_id)
-                      join inbox.delivery f on f.id = e.former_id
-                      join inbox.message former on former.delivery_id = f.id
-                      join inbox.delivery d on d.flow = f.flow and d.message_id = f.message_id and d.generation = wanted
-                     where m.delivery_id = d.id and former.edited_body is not null
-                    returning m.delivery_id, d.state, e.former_id, sha256(m.body) as before, sha256(m.edited_body) as after
-                )
-                insert into inbox.resolution (delivery_id, flow, action, who, why, from_state, to_state,
-                                              body_sha256_before, body_sha256_after)
-                select c.delivery_id, replay.flow, 'edit', replay.who,
-                       format('replay %s carries on the edit of delivery %s', wanted, c.former_id), c.state, c.state,
-                       c.before, c.after
-                  from carried c order by c.delivery_id;
+                perform inbox.put_replayed(
+                    replay.flow, wanted, replay.missing_only, replay.on_stale, replay.who, found.ids,
+                    found.message_ids, found.types, found.versions, found.keys, found.edited_ids);
             end if;
             update inbox.replay r
                set position = coalesce(found.cut_at, found.looked_up_to),

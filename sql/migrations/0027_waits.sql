@@ -23,6 +23,11 @@ comment on column inbox.delivery.waits_for is
 create index delivery_look on inbox.delivery (flow, lane, look_at) where look_at is not null;
 create index delivery_waits on inbox.delivery (flow, id) where look_at is not null;
 
+-- Replays that a flow has asked for, because its deliveries wait for ids that the receipts of another one link.
+alter table inbox.replay add column asked_by text;
+comment on column inbox.replay.asked_by is
+    'The flow whose deliveries wait for the ids that come of it (inbox.create_first); null: a person wanted it.';
+
 -- They get other results.
 drop function if exists inbox.observe(text, text, integer, double precision);
 drop function if exists inbox.status(integer);

@@ -11,11 +11,15 @@ from outbox.model.delivery import OrderPolicy
 from outbox.model.flow_policy import FlowPolicy
 from outbox.postgres.inbox_store import InboxStore
 from outbox.postgres.replay import ReplaySession, replay_session
+from sandbox.crm import CrmServer
+from tests.kit.broker import Broker
 from tests.kit.cli import Cli
 from tests.kit.database import Database
 from tests.kit.inbox import FLOW, LANES, Inbox
+from tests.kit.linked_flows import LinkedFlows
 from tests.kit.parked import Desk, desk_for
 from tests.kit.replays import REMEMBERED_SECONDS
+from tests.kit.running import Integration
 
 
 @pytest.fixture
@@ -36,6 +40,12 @@ async def inbox(database: Database, order: OrderPolicy) -> AsyncIterator[Inbox]:
         ready = Inbox(session, database)
         await ready.hold()
         yield ready
+
+
+@pytest.fixture
+async def flows(database: Database, broker: Broker, tmp_path: Path) -> AsyncIterator[LinkedFlows]:
+    async with CrmServer(ledger_path=tmp_path / "ledger.jsonl") as crm:
+        yield LinkedFlows(Integration(database, broker, crm, tmp_path))
 
 
 @pytest.fixture

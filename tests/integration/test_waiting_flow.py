@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
-import asyncpg
 import pytest
 
 from outbox.app import Roles
 from outbox.model.dead_letters import Action, Decision
 from outbox.postgres.dead_letters import dead_letter_session
-from sandbox.crm import CrmServer
 from tests.kit.broker import Broker
 from tests.kit.cli import Cli
 from tests.kit.database import Database
 from tests.kit.linked_flows import ORDERS, LinkedFlows
-from tests.kit.running import Integration, running
-from tests.kit.waiting import until
+from tests.kit.running import running
 
 _XREF = {"entity": "customer", "system": "crm", "missing": "wait"}
 CONSUMER = Roles(is_relay=False, is_consumer=True)
-
-
-@pytest.fixture
-async def flows(database: Database, broker: Broker, tmp_path: Path) -> AsyncIterator[LinkedFlows]:
-    async with CrmServer(ledger_path=tmp_path / "ledger.jsonl") as crm:
-        yield LinkedFlows(Integration(database, broker, crm, tmp_path))
-
-
-async def waits(flows: LinkedFlows, event_id: str) -> asyncpg.Record:
-    async def look() -> asyncpg.Record | None:
-        row = await flows.site.delivery(event_id)
-        return row if row is not None and row["look_at"] is not None else None
-
-    found = await until(look, what=f"{event_id} waits")
-    assert found is not None
-    return found
 
 
 async def test_an_order_waits_for_its_customer_and_is_applied_in_order_when_a_file_links_it(flows: LinkedFlows) -> None:
@@ -48,7 +27,7 @@ async def test_an_order_waits_for_its_customer_and_is_applied_in_order_when_a_fi
         await flows.link(("C-2", "4712"))
         other = await flows.order("SO-3", "C-2")
 
-        row = await waits(flows, first)
+        row = await flows.waits(first)
         await flows.site.in_state(other, "applied")
         await flows.site.in_state(second, "blocked")
         assert (row["state"], row["attempt"], row["reason_class"]) == ("ready", 0, "waits")
@@ -64,7 +43,7 @@ async def test_an_order_waits_for_its_customer_and_is_applied_in_order_when_a_fi
 async def test_the_receipt_of_the_flow_that_creates_the_customer_lets_its_order_go_on(flows: LinkedFlows) -> None:
     async with running(flows.settings(missing="wait")):
         order = await flows.order("SO-1", "C-1")
-        await waits(flows, order)
+        await flows.waits(order)
         customer = await flows.customer("C-1")
         await flows.site.in_state(order, "applied")
         made = await flows.site.in_state(customer, "applied")
@@ -101,14 +80,14 @@ async def test_a_customer_that_is_not_waited_for_is_a_dead_letter_at_once(flows:
 async def test_a_link_that_is_taken_away_before_anybody_looked_lets_the_order_wait_on(flows: LinkedFlows) -> None:
     async with running(flows.settings(missing="wait")):
         order = await flows.order("SO-1", "C-1")
-        await waits(flows, order)
+        await flows.waits(order)
         await flows.link(("C-1", "wrong"))
         await flows.unlink("C-1")
         await flows.link(("C-1", "4711"))
         await flows.site.in_state(order, "applied")
         await flows.unlink("C-1")
         later = await flows.order("SO-2", "C-1")
-        await waits(flows, later)
+        await flows.waits(later)
         await flows.link(("C-1", "4712"))
         await flows.site.in_state(later, "applied")
     assert flows.effects() == [("SO-1", "4711"), ("SO-2", "4712")]
@@ -117,7 +96,7 @@ async def test_a_link_that_is_taken_away_before_anybody_looked_lets_the_order_wa
 async def test_whoever_begins_with_another_mapping_maps_anew_what_waits(flows: LinkedFlows) -> None:
     async with running(flows.settings(missing="wait")):
         order = await flows.order("SO-1", "C-1")
-        await waits(flows, order)
+        await flows.waits(order)
     settings = flows.settings()
     plain = flows.site.settings(flow={"events": ["order.confirmed"]})
     mended = settings.flows[ORDERS].model_copy(update={"mapping": plain.flows[ORDERS].mapping})
@@ -132,7 +111,7 @@ async def test_two_replicas_let_each_order_wait_once_and_apply_it_once(flows: Li
     async with running(settings, Roles(is_relay=True, is_consumer=True)), running(settings, CONSUMER):
         orders = [await flows.order(f"SO-{number}", f"C-{number}") for number in numbers]
         for order in orders:
-            await waits(flows, order)
+            await flows.waits(order)
         await flows.link(*[(f"C-{number}", f"id-{number}") for number in numbers])
         for order in orders:
             await flows.site.in_state(order, "applied")
@@ -150,7 +129,7 @@ async def test_a_process_that_is_killed_while_an_order_waits_loses_nothing(
     process = await here.start("run")
     try:
         order = await flows.order("SO-1", "C-1")
-        before = await waits(flows, order)
+        before = await flows.waits(order)
     finally:
         await process.kill()
     await flows.link(("C-1", "4711"))
@@ -163,7 +142,7 @@ async def test_a_process_that_is_killed_while_an_order_waits_loses_nothing(
 async def test_an_order_that_the_shop_names_by_its_own_customer_is_applied_with_our_key(flows: LinkedFlows) -> None:
     async with running(flows.settings(missing="wait", to="key")):
         order = await flows.order("SO-1", "4711")
-        row = await waits(flows, order)
+        row = await flows.waits(order)
         assert row["reason"] == "field 'customer': we know no customer by this id of crm; waits for it"
         await flows.link(("C-1", "4711"))
         await flows.site.in_state(order, "applied")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from outbox.inbox.waits import Waits
+from outbox.inbox.waits import Waits, WaitSettings
 from outbox.model.awaited import Awaited, Look, LookAgain, Waiting
 from outbox.model.delivery import Settlement, State
 from outbox.model.inbox import DueDelivery, Parking
@@ -200,7 +200,7 @@ async def test_many_that_wait_are_looked_at_together_and_cost_others_nothing(man
         assert (returned, touched <= 4) == (1, True)
 
         told: list[Lifecycle] = []
-        waits = Waits(FLOW, told.append, lambda: 1000.0, is_needed=True)
+        waits = Waits(FLOW, told.append, lambda: 1000.0, WaitSettings(may_wait=True))
         counting = Counting(many.session)
         await database.value("update inbox.delivery set look_at = now() where look_at is not null")
         # Without a lane that is new to it: those would be mapped anew.
@@ -212,7 +212,7 @@ async def test_many_that_wait_are_looked_at_together_and_cost_others_nothing(man
 
         await link(database, *[(f"C-{number}", f"id-{number}") for number in range(1, 11)])
         await database.value("update inbox.delivery set look_at = now() where look_at is not null")
-        waits = Waits(FLOW, told.append, lambda: 1000.0, is_needed=True)
+        waits = Waits(FLOW, told.append, lambda: 1000.0, WaitSettings(may_wait=True))
         while await waits.look(counting, many.me, frozenset()):
             pass
         assert sorted(await many.apply_all()) == sorted(f"m{number}" for number in range(1, 11))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+import asyncpg
+
 from outbox.config.settings import Settings
 from outbox.model.xref import Pair, Registry, Source
 from outbox.postgres.xref import xref_session
 from tests.kit.running import RETRY, Integration
+from tests.kit.waiting import until
 
 ORDERS = "orders-to-crm"
 CUSTOMERS = "customers-to-crm"
@@ -54,6 +57,26 @@ class LinkedFlows:
     async def order(self, ref: str, customer: str, revision: int = 1) -> str:
         """Commit an order, whose key is its customer."""
         return await self.site.emit(ref, revision, customer=customer)
+
+    async def order_by_itself(self, ref: str, customer: str) -> str:
+        """Commit an order, whose key is its own."""
+        payload = {"order_ref": ref, "customer": customer, "revision": 1, "amount": "10.00"}
+        event_id = await self.site.database.value(
+            "select outbox.emit('order.confirmed', $1, $2::json)", ref, json.dumps(payload)
+        )
+        return str(event_id)
+
+    async def waits(self, event_id: str, reason: str = "") -> asyncpg.Record:
+        """Return the delivery of an event once it waits, and says so with this in its reason."""
+
+        async def look() -> asyncpg.Record | None:
+            row = await self.site.delivery(event_id)
+            is_it = row is not None and row["look_at"] is not None and reason in row["reason"]
+            return row if is_it else None
+
+        found = await until(look, what=f"{event_id} waits")
+        assert found is not None
+        return found
 
     async def customer(self, key: str, revision: int = 1) -> str:
         """Commit a customer."""
