@@ -81,7 +81,7 @@ def show_story(story: Story) -> None:
         "external id": story.external_id or "",
         "job": story.job or "",
         "waits for": "" if story.waits_for_id is None else f"delivery {story.waits_for_id} ({story.waits_for_state})",
-        "id of": story.awaits or "",
+        "lacks": story.awaits or "",
         "blocks": _blocks(story),
         "payload": f"{story.body_bytes} bytes, sha256 {story.body_sha256.hex()}{', edited' if story.is_edited else ''}",
         "headers": story.headers,

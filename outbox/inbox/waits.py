@@ -51,8 +51,8 @@ class WaitSession(Protocol):
         """
         ...
 
-    async def end_waits(self, owner: str, lanes: Iterable[int]) -> int:
-        """Make everything due that waits in these lanes; return how many."""
+    async def end_waits(self, owner: str, lanes: Iterable[int], after_id: int, most: int) -> tuple[int, int | None]:
+        """Make due what waits in these lanes, so many behind an id; return how many, and the last id."""
         ...
 
     async def park(self, owner: str, parkings: Sequence[Parking]) -> set[int]:
@@ -88,6 +88,8 @@ class Waits:
         self._searched: set[tuple[str, Registry, str]] = set()
         self._look_at = 0.0
         self._lanes: frozenset[tuple[int, int]] = frozenset()
+        self._new_lanes: set[int] = set()
+        self._walked_to = 0
 
     def seconds_left(self) -> float:
         """Return for how long nothing has to be looked at."""
@@ -151,7 +153,18 @@ class Waits:
         """Let what waits in a lane that is new here be mapped anew: the mapping may be another one than it was."""
         new = lanes - self._lanes
         self._lanes = lanes
-        ended = await session.end_waits(owner, sorted(lane for lane, _ in new)) if new else 0
+        if new:
+            # From the beginning, also of those that a walk was at.
+            self._new_lanes |= {lane for lane, _ in new}
+            self._walked_to = 0
+        if not self._new_lanes:
+            return 0
+        # What waits again meanwhile lies behind the walk: it is not mapped anew for ever.
+        ended, last_id = await session.end_waits(owner, sorted(self._new_lanes), self._walked_to, _MOST)
+        if last_id is None:
+            self._new_lanes.clear()
+        else:
+            self._walked_to = last_id
         self._tell(ended)
         return ended
 

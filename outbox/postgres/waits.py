@@ -86,10 +86,17 @@ class WaitCalls(ReferenceReads):
             )
         return {row["key"]: Standing(row["standing"]) for row in rows}
 
-    async def end_waits(self, owner: str, lanes: Iterable[int]) -> int:
-        """Make everything due that waits in these lanes; return how many."""
+    async def end_waits(self, owner: str, lanes: Iterable[int], after_id: int, most: int) -> tuple[int, int | None]:
+        """Make due what waits in these lanes, so many behind an id; return how many, and the last id."""
         with postgres_errors(self._server):
-            ended: int = await self._connection.fetchval(
-                "select inbox.end_waits($1, $2, $3::smallint[])", self._flow, owner, list(lanes)
+            row = await self._connection.fetchrow(
+                "select * from inbox.end_waits($1, $2, $3::smallint[], $4, $5)",
+                self._flow,
+                owner,
+                list(lanes),
+                after_id,
+                most,
             )
-        return ended
+        if row is None:
+            raise LookupError("inbox.end_waits returned no row")
+        return row["ended"], row["last_id"]

@@ -7,17 +7,21 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from outbox.model.awaited import Awaited, LookAgain, Waiting
 from outbox.model.creating import Creator, Request, Standing
 from outbox.model.delivery import Settlement, State
 from outbox.model.errors import Misconfigured
 from outbox.model.flow_policy import FlowPolicy
+from outbox.model.mapping import Reference
 from outbox.model.replay import type_patterns
 from outbox.model.xref import Registry
+from outbox.postgres.connection import PostgresServer
 from outbox.postgres.inbox_store import InboxSession, InboxStore
 from outbox.postgres.replay import ReplaySession
 from outbox.postgres.xref import xref_session
+from tests.integration.test_permissions import login
 from tests.kit.database import Database
-from tests.kit.inbox import FLOW, Inbox, applied, ended
+from tests.kit.inbox import FLOW, LANES, Inbox, applied, arrival, ended
 from tests.kit.replays import EVERYTHING, emit, had
 
 CUSTOMERS = Registry("customer", "crm")
@@ -184,3 +188,23 @@ async def test_a_replay_of_a_person_that_runs_is_not_disturbed(
         await replays.begin(EVERYTHING, who="bob", why="lost")
     assert await ask(asking, "C-1") == [Standing.ASKED]
     assert (await replays.step(number, _ROOM, _ROOM)).replayed == 0
+
+
+async def test_a_consumer_waits_and_asks_with_the_rights_of_its_role_alone(inbox: Inbox, database: Database) -> None:
+    await had(inbox, 1, key="C-1")
+    reference = Awaited(Reference("customer", "crm", "C-1"), "not known", FLOW)
+    async with (
+        login(database, "outbox_adapter") as url,
+        InboxStore(PostgresServer(url), FlowPolicy()).session(ASKING) as session,
+    ):
+        await session.register(LANES)
+        mine = Inbox(session, database)
+        await mine.hold()
+        await mine.accept(arrival(1, "SO-1", message_id="order"))
+        (due,) = await mine.due()
+        await session.wait(mine.me, [Waiting(due.id, due.epoch, (reference,), 0.0, 60.0, "waits")])
+        (look,) = await session.waits(mine.me, 10)
+        assert look.missing == (reference,)
+        assert await ask(session, "C-1") == [Standing.ASKED]
+        assert await session.look_again(mine.me, [LookAgain(look.id, look.epoch, None, "x")]) == {due.id}
+        assert await session.end_waits(mine.me, range(LANES), 0, 10) == (0, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -118,7 +119,7 @@ async def test_two_replicas_let_each_order_wait_once_and_apply_it_once(flows: Li
     assert sorted(flows.effects()) == sorted((f"SO-{number}", f"id-{number}") for number in numbers)
 
 
-async def test_a_process_that_is_killed_while_an_order_waits_loses_nothing(
+async def test_a_process_that_is_killed_while_an_order_waits_loses_nothing_and_tells_people_what_it_waits_for(
     flows: LinkedFlows, cli: Cli, database: Database, broker: Broker
 ) -> None:
     settings = flows.settings(missing="wait", within="1h")
@@ -128,11 +129,19 @@ async def test_a_process_that_is_killed_while_an_order_waits_loses_nothing(
     here = replace(cli, pg_url=database.url, amqp_url=broker.url)
     process = await here.start("run")
     try:
-        order = await flows.order("SO-1", "C-1")
+        order = await flows.order("SO-1", "CANARY-1")
         before = await flows.waits(order)
+        await process.logged("deliveries wait for ids of other systems", deliveries=1)
     finally:
         await process.kill()
-    await flows.link(("C-1", "4711"))
+    assert "CANARY" not in json.dumps(process.lines)
+    assert "1 wait for ids of other systems, the oldest for customer CANARY-1 in crm" in (await here("status")).out
+    (listed,) = (await here("dead", "list", "--state", "ready", "--json")).json()
+    assert (listed["message_id"], listed["reason_class"]) == (order, "waits")
+    shown = (await here("dead", "show", order)).out
+    assert re.search(r"lacks +customer CANARY-1 in crm", shown), shown
+
+    await flows.link(("CANARY-1", "4711"))
     async with here.running("run"):
         row = await flows.site.in_state(order, "applied")
     assert (row["attempt"], before["attempt"]) == (1, 0)

@@ -88,8 +88,8 @@ async def test_whoever_has_lost_its_lane_lets_nothing_wait_and_ends_no_look(inbo
     await database.value("update inbox.lane set epoch = epoch + 1")
     assert await inbox.session.look_again(inbox.me, [LookAgain(look.id, look.epoch, None, "x")]) == set()
     assert await inbox.session.park(inbox.me, [Parking(due.id, due.epoch, State.DEAD, "x", "mapping")]) == set()
-    assert await inbox.session.end_waits("somebody else", range(4)) == 0
-    assert await inbox.session.end_waits(inbox.me, range(4)) == 1
+    assert await inbox.session.end_waits("somebody else", range(4), 0, 10) == (0, None)
+    assert await inbox.session.end_waits(inbox.me, range(4), 0, 10) == (1, due.id)
     assert await inbox.session.wait(inbox.me, [waiting(due)]) == set()
 
 
@@ -128,7 +128,7 @@ async def test_a_wait_goes_on_until_the_next_call_and_what_it_lacked_stays_with_
 ) -> None:
     due = await one_waits(inbox)
     since = await database.value("select waits_since from inbox.delivery")
-    await inbox.session.end_waits(inbox.me, range(4))
+    await inbox.session.end_waits(inbox.me, range(4), 0, 10)
     await inbox.session.wait(inbox.me, [waiting(due, within_seconds=0.0)])
     assert await database.value("select waits_since from inbox.delivery") == since
     (look,) = await inbox.session.waits(inbox.me, 10)
@@ -200,6 +200,10 @@ async def test_many_that_wait_are_looked_at_together_and_cost_others_nothing(man
         assert (returned, touched <= 4) == (1, True)
 
         told: list[Lifecycle] = []
+        look = "select * from inbox.waits($1, 'me', 1000)"
+        for table in ("inbox.delivery", "xref.link"):
+            returned, touched = await rows_touched(session._connection, table, look, FLOW)
+            assert touched <= returned <= 1_000
         waits = Waits(FLOW, told.append, lambda: 1000.0, WaitSettings(may_wait=True))
         counting = Counting(many.session)
         await database.value("update inbox.delivery set look_at = now() where look_at is not null")
@@ -220,9 +224,25 @@ async def test_many_that_wait_are_looked_at_together_and_cost_others_nothing(man
 
 async def test_a_call_of_what_waited_leaves_nothing_of_the_wait(inbox: Inbox, database: Database) -> None:
     await one_waits(inbox)
-    await inbox.session.end_waits(inbox.me, range(4))
+    await inbox.session.end_waits(inbox.me, range(4), 0, 10)
     (due,) = await inbox.due()
     await inbox.begin(due)
     await inbox.settle(applied(due))
     row = (await database.rows("select * from inbox.delivery"))[0]
     assert {row[name] for name in ("look_at", "waits_since", "waits_until", "waits_for", "reason")} == {None}
+
+
+async def test_whoever_takes_lanes_maps_what_waits_there_anew_once_each_and_in_parts(
+    many: Inbox, database: Database
+) -> None:
+    waits = Waits(FLOW, lambda _event: None, lambda: 1000.0, WaitSettings())
+    lanes = frozenset((lane, 1) for lane in range(4))
+    rounds = mapped = 0
+    while await waits.look(many.session, many.me, lanes):
+        rounds += 1
+        due = await many.due(_MANY)
+        mapped += len(due)
+        # The mapping has not changed: they wait again.
+        await many.session.wait(many.me, [waiting(one) for one in due])
+    assert (rounds, mapped) == (2, _MANY)
+    assert await database.value("select count(*) from inbox.delivery where look_at is not null") == _MANY
