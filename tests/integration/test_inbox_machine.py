@@ -26,7 +26,7 @@ from outbox.postgres.connection import Connection, connect
 from outbox.postgres.dead_letters import DeadLetterSession
 from outbox.postgres.inbox_store import InboxSession
 from tests.kit.database import fresh_database
-from tests.kit.model_adapter import ModelAdapter
+from tests.kit.model_adapter import ModelAdapter, ModelMapping
 from tests.kit.model_judge import complaints, final_complaints
 from tests.kit.model_moves import (
     MOVES,
@@ -36,6 +36,7 @@ from tests.kit.model_moves import (
     End,
     GoesOn,
     LanesReleased,
+    LinkChanges,
     MappingChanges,
     Move,
     PersonDecides,
@@ -52,14 +53,15 @@ from tests.kit.shared_servers import Addresses
 _LANES = 2
 _FEW = 8
 _LOOK = """
-    select id, message_id, sequence, key, state, due_at is not null as is_due, is_passed, reason, reason_class,
-           failures, attempt, deaths,
+    select id, message_id, sequence, key, state, coalesce(due_at, look_at) is not null as is_due, is_passed, reason,
+           reason_class, failures, attempt, deaths,
            exists (select from inbox.resolution r where r.delivery_id = d.id and r.to_state = d.state) as is_resolved
       from inbox.delivery d where flow = $1 order by id
 """
 _PASS = """
     update inbox.delivery set due_at = due_at - {time}, began_at = began_at - {time},
-           first_sent_at = first_sent_at - {time}, last_sent_at = last_sent_at - {time}
+           first_sent_at = first_sent_at - {time}, last_sent_at = last_sent_at - {time}, look_at = look_at - {time},
+           waits_since = waits_since - {time}, waits_until = waits_until - {time}
      where flow = '{flow}';
     update inbox.lane set leased_until = leased_until - {time} where flow = '{flow}';
     update inbox.circuit set until = until - {time}, throttled_until = throttled_until - {time},
@@ -67,6 +69,11 @@ _PASS = """
      where flow = '{flow}';
     update inbox.consumer set seen_until = seen_until - {time} where flow = '{flow}';
 """
+_LINK = """
+insert into xref.link (entity, system, canonical_key, external_id, source, linked_by)
+values ('customer', 'crm', $1, $1, 'person', 'ann') on conflict do nothing
+"""
+_UNLINK = "delete from xref.link where canonical_key = $1"
 # Each turn lets time pass, so that after these the longest wait is over.
 _TURNS_IN_VAIN = 5
 
@@ -94,7 +101,8 @@ class InboxMachine(RuleBasedStateMachine):
         world = self.world
         self.order = OrderPolicy(on_dead, on_stale)
         self.wire = Wire()
-        self.site = Site(f"flow-{next(world.flows)}", ModelTarget(self.style), ModelAdapter(self.style))
+        flow = f"flow-{next(world.flows)}"
+        self.site = Site(flow, ModelTarget(self.style), ModelAdapter(self.style), ModelMapping(key=flow))
         policy = FlowPolicy(self.order, CIRCUIT)
         sessions = [InboxSession(one, "the server", self.site.flow, policy) for one in world.connections]
         self.acceptor = sessions[0]
@@ -102,7 +110,7 @@ class InboxMachine(RuleBasedStateMachine):
         self.replicas = [Replica(f"r{number}", session, self.site) for number, session in enumerate(sessions[1:])]
         world.run(self.acceptor.register(_LANES))
         # One is behind a dead one of its key from the beginning; few walks would come to that by themselves.
-        events = [("k1", Nature.FINE), ("k1", Nature.FINE), ("k2", Nature.FINE), ("k2", Nature.UNMAPPABLE)]
+        events = [("k1", Nature.FINE), ("k1", Nature.FINE), ("k2", Nature.REFERRING), ("k2", Nature.UNMAPPABLE)]
         world.run(self.acceptor.accept(self.wire.next(events, held_back=2)))
 
     @rule(move=MOVES)
@@ -121,6 +129,8 @@ class InboxMachine(RuleBasedStateMachine):
                 self.world.run(self.acceptor.accept(self.wire.late() or again))
             case MappingChanges(edition):
                 self.site.mapping.edition = edition
+            case LinkChanges(is_linked):
+                self._link(is_linked=is_linked)
             case TargetGoesOn():
                 self.site.target.go_on()
             case LanesReleased(which):
@@ -141,6 +151,7 @@ class InboxMachine(RuleBasedStateMachine):
         if not hasattr(self, "site"):
             return
         self.world.run(self.acceptor.accept(self.wire.late()))
+        self._link(is_linked=True)
         replica = self.replicas[0]
         self.world.run(replica.begin_again(is_killed=True))
         turns_in_vain, before = 0, self._rows()
@@ -178,6 +189,10 @@ class InboxMachine(RuleBasedStateMachine):
 
     def _step(self, replica: Replica, name: str, trouble: Trouble) -> None:
         self.world.run(replica.call(trouble) if name == "call" else getattr(replica, name)())
+
+    def _link(self, *, is_linked: bool) -> None:
+        self.world.run(self.world.connections[0].execute(_LINK if is_linked else _UNLINK, self.site.flow))
+        self.site.mapping.is_linked = is_linked
 
     def _pass(self, seconds: float) -> None:
         statements = _PASS.format(time=f"interval '{seconds} s'", flow=self.site.flow)

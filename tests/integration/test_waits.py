@@ -49,6 +49,7 @@ async def test_what_waits_is_not_due_costs_no_attempt_and_keeps_its_key_behind_i
 
     assert [due.message_id for due in await inbox.due()] == [other.message_id]
     assert await inbox.begin(first) == {}
+    assert await inbox.session.wait(inbox.me, [waiting(first)]) == set()
     assert await inbox.states() == {"m1": "ready", "m2": "blocked", "m3": "ready"}
     (look,) = await inbox.session.waits(inbox.me, 10)
     assert (look.id, look.missing[0].reference) == (first.id, Reference("customer", "crm", "C-1"))

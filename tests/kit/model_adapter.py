@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from outbox.model.adapter import Capabilities, Delivery, Request
-from outbox.model.errors import MappingError
+from outbox.model.awaited import Lack, Patience, ReferencesAwaited
+from outbox.model.errors import MappingError, ReferenceMissing
+from outbox.model.mapping import Reference
 from outbox.model.recovery import (
     Asking,
     AsyncJob,
@@ -37,20 +39,30 @@ STRATEGIES: Mapping[Style, RecoveryStrategy] = {
     Style.JOB: AsyncJob(WINDOW_SECONDS, MARGIN_SECONDS, poll_seconds=0.0),
     Style.NONE: NoRecovery(),
 }
+# Longer than most of the times that pass.
+WAIT_SECONDS = 600.0
 CAN_BE_ASKED = frozenset({Style.KEY_THEN_LOOK_UP, Style.NAMED_THEN_LOOK_UP, Style.LOOK_UP})
 
 
 @dataclass
 class ModelMapping:
-    """Two editions make different requests of the same event; the last one cannot map some of them any more."""
+    """Two editions make different requests of the same event; the last one cannot map some of them any more.
+
+    Some need the id of a customer, ``key``, and wait until it is linked.
+    """
 
     edition: int = 0
+    key: str = ""
+    is_linked: bool = False
 
     def apply(self, payload: bytes) -> Mapping[str, object]:
         document: dict[str, object] = json.loads(payload)
         is_unmappable = document["nature"] == Nature.UNMAPPABLE
         if is_unmappable or (document["nature"] == Nature.LATER_UNMAPPABLE and self.edition == LAST_EDITION):
             raise MappingError("nature", "cannot be mapped")
+        if document["nature"] == Nature.REFERRING and not self.is_linked:
+            missing = ReferenceMissing("nature", "nature", entity="customer", system="crm", key=self.key)
+            raise ReferencesAwaited([Lack(Reference("customer", "crm", self.key), Patience(WAIT_SECONDS), missing)])
         return document | {"edition": self.edition}
 
 

@@ -91,6 +91,8 @@ def _fate(row: Row, rows: Sequence[Row], target: ModelTarget, wire: Wire, order:
             return
         case "dead" if nature in {Nature.REJECTED, Nature.UNMAPPABLE, Nature.LATER_UNMAPPABLE}:
             return
+        case "dead" if nature is Nature.REFERRING and "s for it. Link it" in row["reason"]:
+            return
         case "dead" if row["failures"] > 1:
             return
         case "in_doubt" if _may_park(row, target.style, nature):
@@ -111,6 +113,9 @@ def _may_park(row: Row, style: Style, nature: Nature) -> bool:
         return True
     if style in HAS_KEYS and nature is Nature.REJECTED and "a later one was refused" in row["reason"]:
         # A refusal tells nothing of a call before it that nobody saw end.
+        return True
+    if nature is Nature.REFERRING and "the request cannot be built again" in row["reason"]:
+        # What may have been applied does not wait for an id that was taken away.
         return True
     match style:
         case Style.NONE:

@@ -71,6 +71,13 @@ class MappingChanges:
 
 
 @dataclass(frozen=True)
+class LinkChanges:
+    """The id that some events wait for is known from now on, or no longer."""
+
+    is_linked: bool
+
+
+@dataclass(frozen=True)
 class TargetGoesOn:
     """It does what it has held."""
 
@@ -103,6 +110,7 @@ Move = (
     | TimePasses
     | ComesAgain
     | MappingChanges
+    | LinkChanges
     | TargetGoesOn
     | LanesReleased
     | PersonDecides
@@ -132,6 +140,7 @@ _others = (
     st.builds(TimePasses, _times),
     st.builds(ComesAgain, _numbers),
     st.builds(MappingChanges, st.integers(0, LAST_EDITION)),
+    st.builds(LinkChanges, st.booleans()),
     st.builds(TargetGoesOn),
     st.builds(LanesReleased, _replicas),
     st.builds(PersonDecides, _actions, _numbers),

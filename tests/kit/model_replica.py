@@ -9,9 +9,10 @@ from outbox.inbox.call import Answer, not_sent, result_of
 from outbox.inbox.circuit import Told, tell_circuit
 from outbox.inbox.decide import Ask, Call, decide
 from outbox.inbox.lanes import Ownership
+from outbox.model.awaited import Look, LookAgain, Waiting, given_up_reason, pause_seconds
 from outbox.model.backoff import Backoff
 from outbox.model.circuit import CircuitPolicy, sign_of
-from outbox.model.delivery import RetryPolicy
+from outbox.model.delivery import RetryPolicy, State
 from outbox.model.inbox import CallKind, Parking, Result
 from outbox.model.outcome import Receipt
 from outbox.postgres.inbox_store import InboxSession
@@ -56,7 +57,8 @@ class Replica:
     name: str
     session: InboxSession
     site: Site
-    decided: list[Call | Parking] = field(default_factory=list)
+    decided: list[Call | Parking | Waiting] = field(default_factory=list)
+    looked_at: list[Look] = field(default_factory=list)
     decided_at: float = 0.0
     begun: list[_Begun] = field(default_factory=list)
     ended: list[tuple[Result, Told]] = field(default_factory=list)
@@ -76,6 +78,7 @@ class Replica:
 
     async def fetch(self) -> None:
         self.looks += 1
+        self.looked_at = await self.session.waits(self.ownership.owner, _WANTED)
         due = await self.session.fetch(
             self.ownership.owner, self._in_hand(), _WANTED, newest_first=self.looks % _LOOKS_PER_NEWEST == 0
         )
@@ -85,8 +88,17 @@ class Replica:
 
     async def begin(self) -> None:
         decided, self.decided = self.decided, []
+        looked_at, self.looked_at = self.looked_at, []
+        over = [look for look in looked_at if look.missing and look.left_seconds <= 0]
+        again = [_again(look) for look in looked_at if look not in over]
         parkings = [one for one in decided if isinstance(one, Parking)]
-        calls = [one for one in decided if not isinstance(one, Parking)]
+        parkings += [Parking(look.id, look.epoch, State.DEAD, given_up_reason(look), "mapping") for look in over]
+        waitings = [one for one in decided if isinstance(one, Waiting)]
+        calls = [one for one in decided if not isinstance(one, Parking | Waiting)]
+        if again:
+            await self.session.look_again(self.ownership.owner, again)
+        if waitings:
+            await self.session.wait(self.ownership.owner, waitings)
         if parkings:
             await self.session.park(self.ownership.owner, parkings)
         if calls:
@@ -113,7 +125,7 @@ class Replica:
 
     async def begin_again(self, *, is_killed: bool) -> None:
         """Forget everything. A process that lives on lets the leases of its earlier run end."""
-        self.decided, self.begun, self.ended = [], [], []
+        self.decided, self.looked_at, self.begun, self.ended = [], [], [], []
         self.ownership.renew()
         if is_killed:
             self.ownership.former_owner = ""
@@ -134,3 +146,8 @@ class Replica:
                 return target.poll(about, trouble)
             case _:
                 return target.send(call.request, trouble)
+
+
+def _again(look: Look) -> LookAgain:
+    pause = pause_seconds(look.waited_seconds, look.left_seconds) if look.missing else None
+    return LookAgain(look.id, look.epoch, pause, look.reason)

@@ -79,6 +79,7 @@ class Nature(StrEnum):
     REJECTED = "rejected"
     UNMAPPABLE = "unmappable"
     LATER_UNMAPPABLE = "later_unmappable"
+    REFERRING = "referring"
 
 
 @dataclass(frozen=True, slots=True)
