@@ -23,6 +23,7 @@ from tests.integration.test_permissions import login
 from tests.kit.database import Database
 from tests.kit.inbox import FLOW, LANES, Inbox, applied, arrival, ended
 from tests.kit.replays import EVERYTHING, emit, had
+from tests.kit.work import rows_touched
 
 CUSTOMERS = Registry("customer", "crm")
 CREATOR = Creator(FLOW, type_patterns(["order.*"]), "park")
@@ -208,3 +209,29 @@ async def test_a_consumer_waits_and_asks_with_the_rights_of_its_role_alone(inbox
         assert await ask(session, "C-1") == [Standing.ASKED]
         assert await session.look_again(mine.me, [LookAgain(look.id, look.epoch, None, "x")]) == {due.id}
         assert await session.end_waits(mine.me, range(LANES), 0, 10) == (0, None)
+
+
+async def test_asking_costs_what_is_asked_for_and_a_search_no_more_events_than_it_may_look_at(
+    inbox: Inbox, database: Database
+) -> None:
+    await had(inbox, 1, key="C-1")
+    await emit(inbox, 1, key="never had")
+    await database.value(
+        "insert into outbox.event (type, key, payload) select 'order.confirmed', 'k' || n, '{}'"
+        " from generate_series(1, 20000) n"
+    )
+    statement = (
+        "select * from inbox.create_first('deals', $1, 'customer', 'crm', $2, $3, $4, 'park', 1000, $5)"
+        " where standing = $6"
+    )
+    for keys, searched, standing, most in (
+        (["C-1"], 20_000, "asked", 20),
+        (["never had"], 100, "not_found", 220),
+        (["never had"], 30_000, "asked", 20_100),
+    ):
+        async with database.connection() as connection:
+            returned, touched = await rows_touched(
+                connection, "outbox.event", statement, FLOW, keys, [True], list(CREATOR.patterns), searched, standing
+            )
+        assert returned == 1
+        assert touched <= most, (keys, searched, touched)
