@@ -12,7 +12,7 @@ from outbox.flow.document import kind_of, parse_document
 from outbox.flow.placeholders import ReferringMap, placeholders
 from outbox.model.contract import contract_name
 from outbox.model.errors import MappingError
-from outbox.model.mapping import Reference
+from outbox.model.mapping import Reference, Wanted
 from outbox.model.topics import is_routed
 from outbox.model.versions import Cast
 from outbox.model.xref import id_problem
@@ -59,7 +59,7 @@ class Passage:
 
 
 def links_of(text: bytes) -> dict[Reference, str]:
-    """Return the ids that samples bring along: of each system, of each entity, by key.
+    """Return the ids that samples bring along: of each system, of each entity, by key; and the keys by id.
 
     Raises:
         MappingError: it is no such JSON.
@@ -78,6 +78,7 @@ def links_of(text: bytes) -> dict[Reference, str]:
                 if owners.setdefault(external_id, key) != key:
                     raise MappingError(name, f"has the id of {owners[external_id]}")
                 links[Reference(entity, system, key)] = external_id
+                links[Reference(entity, system, external_id, Wanted.KEY)] = key
     return links
 
 
