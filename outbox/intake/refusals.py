@@ -24,6 +24,7 @@ _ROWS_BY_ADDRESS = 20
 _ROWS = 200
 _MAX_HEADERS = 40
 _MAX_NAME_CHARACTERS = 64
+_MAX_REMOTE_CHARACTERS = 64
 _MAX_DETAIL_CHARACTERS = 240
 
 
@@ -103,11 +104,16 @@ class Refusals:
 
 
 def _bounded(note: RefusedNote) -> RefusedNote:
-    # A name of a header is what its sender likes: only such as everybody uses are shown.
+    # What a sender may write as it likes becomes ASCII: one that the table does not take would never be got rid of.
+    # Of headers only such names are shown as everybody uses.
     names = [name for name in note.header_names if len(name) <= _MAX_NAME_CHARACTERS and "," not in name]
     return replace(
         note,
-        remote=note.remote[:64],
-        detail=note.detail.encode("ascii", "replace").decode()[:_MAX_DETAIL_CHARACTERS],
-        header_names=tuple(name.encode("ascii", "replace").decode() for name in names[:_MAX_HEADERS]),
+        remote=_ascii(note.remote)[:_MAX_REMOTE_CHARACTERS],
+        detail=_ascii(note.detail)[:_MAX_DETAIL_CHARACTERS],
+        header_names=tuple(map(_ascii, names[:_MAX_HEADERS])),
     )
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode()

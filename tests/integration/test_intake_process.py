@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from outbox.model.errors import ExitCode
 from sandbox.ports import free_ports
@@ -52,6 +54,23 @@ async def test_behind_a_proxy_the_address_that_the_proxy_has_added_is_shown(data
         await at.post("/intake/nobody", b"{}")
     rows = await database.rows("select source, remote from intake.refused order by source")
     assert [(row["source"], row["remote"]) for row in rows] == [("", "127.0.0.1"), ("partner", "192.0.2.7")]
+
+
+@pytest.mark.parametrize("address", ["ä".encode() * 64, b"\xff\xfe 192.0.2.7"])
+async def test_an_address_that_is_none_is_noted_in_ascii_and_ends_nothing(
+    database: Database, tmp_path: Path, address: bytes
+) -> None:
+    async with partner_of(database, intake_settings(database, tmp_path, remote_header="X-Real-IP")) as at:
+        request = b"POST /intake/partner HTTP/1.1\r\nHost: here\r\nX-Real-IP: %b\r\nContent-Length: 0\r\n\r\n" % address
+        assert at.app.intake is not None
+        reader, writer = await asyncio.open_connection("127.0.0.1", at.app.intake.server.bound_port)
+        writer.write(request)
+        assert b" 401 " in await reader.readline()
+        writer.close()
+    (row,) = await database.rows("select source, remote, requests from intake.refused")
+    assert (row["source"], row["requests"]) == ("partner", 1)
+    assert row["remote"].isascii()
+    assert 0 < len(row["remote"]) <= 64
 
 
 async def test_a_webhook_is_published_by_the_process_that_has_taken_it(
