@@ -43,6 +43,20 @@ class Functions(functions.Functions):
             raise BadArgument(f"{function_name}() cannot be calculated exactly") from None
 
 
+def ordered(compare: Callable[[Any, Any], object], one: object, other: object) -> object:
+    """Return which of two numbers or texts comes first; null where one of them is missing or null.
+
+    Raises:
+        BadArgument: they are of other kinds, or of different ones.
+    """
+    kinds = {_kind(one), _kind(other)}
+    if "null" in kinds:
+        return None
+    if kinds not in ({"number"}, {"string"}):
+        raise BadArgument("compares values of different kinds" if len(kinds) > 1 else f"compares {kinds.pop()}s")
+    return compare(one, other)
+
+
 def _kind(value: object) -> str:
     match value:
         case None:

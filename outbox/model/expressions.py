@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,12 +18,14 @@ from typing import Any, Final
 from jmespath import exceptions, visitor
 
 from outbox.model.exact_numbers import fit
-from outbox.model.expression_functions import FUNCTIONS, BadArgument, Functions
+from outbox.model.expression_functions import FUNCTIONS, BadArgument, Functions, ordered
 
 # Far above what a document of thousands of lines needs, and done in a second or two.
 _MAX_VISITS = 1_000_000
 # More than people write, far less than Python's own calls may be nested.
 _MAX_DEPTH = 60
+# Comparisons that need an order, by the parser's names.
+_ORDERS = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
 
 
 class BadExpression(ValueError):
@@ -86,8 +89,8 @@ class Expression:
         except BadArgument as error:
             raise Unanswerable(str(error)) from None
         except (exceptions.JMESPathError, TypeError):
-            # Only comparisons of different kinds are left; the library's texts quote values.
-            raise Unanswerable("compares values of different kinds") from None
+            # Nothing is known to get here; the library's texts quote values.
+            raise Unanswerable("cannot be evaluated for such values") from None
         except RecursionError:
             raise Unanswerable("is asked of what is nested too deep") from None
 
@@ -108,6 +111,14 @@ class _Interpreter(visitor.TreeInterpreter):
         if self._visits > _MAX_VISITS:
             raise BadArgument("would take too long: it visits more than a million values")
         return super().visit(node, *args, **kwargs)
+
+    def visit_comparator(self, node: Any, value: object) -> Any:  # noqa: ANN401 - the library's
+        """Compare numbers with numbers and texts with texts; the library says null of all else, which reads as no."""
+        compare = _ORDERS.get(node["value"])
+        if compare is None:
+            return super().visit_comparator(node, value)
+        one, other = (self.visit(child, value) for child in node["children"])
+        return ordered(compare, one, other)
 
     def visit_literal(self, node: Any, value: object) -> Any:  # noqa: ANN401, ARG002 - the library's
         """Copy: one document must never change another's."""

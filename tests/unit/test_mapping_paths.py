@@ -142,10 +142,20 @@ def test_decimals_in_expressions_keep_every_digit() -> None:
     assert mapped(payload, {"source_field": "id", "target_field": "x", "when": "id == `1234567890123456788`"}) == {}
 
 
+def test_what_is_missing_or_null_is_neither_more_nor_less() -> None:
+    for path in ("customer", "nothing"):
+        for sign in ("<", "<=", ">", ">="):
+            assert mapped(ORDER, {"source_field": "ref", "target_field": "x", "when": f"{path} {sign} `0`"}) == {}
+
+
 @pytest.mark.parametrize(
     ("expression", "why"),
     [
         ("ref > total", "cannot be evaluated: it compares values of different kinds"),
+        ("lines > total", "cannot be evaluated: it compares values of different kinds"),
+        ("`true` < total", "cannot be evaluated: it compares values of different kinds"),
+        ("lines[?@ >= `1`]", "cannot be evaluated: it compares values of different kinds"),
+        ("lines < mixed", "cannot be evaluated: it compares arrays"),
         ("sum(ref)", "cannot be evaluated: it sum() takes an array, not string"),
         ("sum(lines[].sku)", "cannot be evaluated: it sum() takes a number, not string"),
         ("sum(big)", "cannot be evaluated: it sum() cannot be calculated exactly"),
