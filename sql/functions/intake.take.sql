@@ -28,6 +28,8 @@ declare
     states text[];
     fresh  uuid[] := '{}';
     won    uuid[];
+    ids    uuid[];
+    hashes bytea[];
 begin
     -- A command that somebody else is just taking is not waited for: its sender is told so. The locks go with this
     -- transaction, however it ends.
@@ -59,33 +61,32 @@ begin
         )
         select coalesce(array_agg(w.event_id), '{}') into won from written w;
         fresh := fresh || won;
-        exit when not exists (
-            select from unnest(take.sources, take.names, states) d (source, name, state)
-             where d.state is null
-               and not exists (select from intake.received r where r.source = d.source and r.name = d.name));
+        -- The answer is what is read here: a name whose time is over may be forgotten at any moment after it.
+        select array_agg(r.event_id order by d.place), array_agg(r.body_sha256 order by d.place)
+          into ids, hashes
+          from unnest(take.sources, take.names, states) with ordinality d (source, name, state, place)
+          left join intake.received r on d.state is null and r.source = d.source and r.name = d.name;
         -- Forgotten in between.
+        exit when not exists (select from unnest(states, ids) d (state, id) where d.state is null and d.id is null);
     end loop;
     insert into outbox.event (type, version, key, payload, headers, event_id)
     select f.type, f.version, f.key, f.payload::json, f.headers::json, f.event_id
-      from (select distinct on (r.event_id) d.type, d.version, d.key, d.payload, d.headers, r.event_id, d.place
-              from unnest(take.sources, take.names, take.types, take.versions, take.keys, take.payloads, take.headers,
-                          states)
-                   with ordinality d (source, name, type, version, key, payload, headers, state, place)
-              join intake.received r on r.source = d.source and r.name = d.name
-             where d.state is null and r.event_id = any (fresh)
-             order by r.event_id, d.place) f
+      from (select distinct on (d.event_id) d.type, d.version, d.key, d.payload, d.headers, d.event_id, d.place
+              from unnest(take.types, take.versions, take.keys, take.payloads, take.headers, ids)
+                   with ordinality d (type, version, key, payload, headers, event_id, place)
+             where d.event_id = any (fresh)
+             order by d.event_id, d.place) f
      order by f.place;
     return query
     select case when d.state is not null then d.state
-                when r.event_id = any (fresh)
-                     and row_number() over (partition by d.source, d.name, d.state order by d.place) = 1 then 'new'
-                when r.body_sha256 = d.body_sha256 then 'known'
+                when d.event_id = any (fresh)
+                     and row_number() over (partition by d.event_id order by d.place) = 1 then 'new'
+                when d.body_sha256 = d.taken_sha256 then 'known'
                 else 'changed'
            end,
-           case when d.state is null then r.event_id end
-      from unnest(take.sources, take.names, take.body_hashes, states)
-           with ordinality d (source, name, body_sha256, state, place)
-      left join intake.received r on r.source = d.source and r.name = d.name and d.state is null
+           d.event_id
+      from unnest(take.body_hashes, states, ids, hashes)
+           with ordinality d (body_sha256, state, event_id, taken_sha256, place)
      order by d.place;
 end
 $$;

@@ -105,6 +105,23 @@ async def test_a_group_answers_for_each_place_whatever_is_among_it(database: Dat
     assert await database.value("select count(*) from intake.received where name in ('late', 'early')") == 0
 
 
+async def test_a_name_that_is_forgotten_while_its_group_is_taken_is_still_its_first_event(database: Database) -> None:
+    (first,) = await take(database, draft("old"))
+    async with database.connection() as connection:
+        # In the middle, where whoever forgets may come in.
+        await connection.execute(
+            "create function public.forget_old() returns trigger language plpgsql as"
+            " $$ begin delete from intake.received where name = 'old'; return null; end $$"
+        )
+        await connection.execute(
+            "create trigger forgets after insert on outbox.event execute function public.forget_old()"
+        )
+    known, new = await take(database, draft("old"), draft("new"))
+    assert known == Taken(TakenState.KNOWN, first.event_id)
+    assert new.state is TakenState.NEW
+    assert await database.value("select count(*) from intake.received where name = 'old'") == 0
+
+
 async def test_two_groups_with_the_same_names_in_opposite_orders_never_wait_for_each_other(database: Database) -> None:
     store = IntakeStore(database.server)
     drafts = [draft(f"n-{place:02}") for place in range(40)]
