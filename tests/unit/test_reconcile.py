@@ -149,6 +149,25 @@ def test_what_has_no_receipt_is_told_and_not_called_lost() -> None:
 
 
 @pytest.mark.parametrize(
+    ("waits", "amount", "verdict"),
+    [
+        ("5.00", "6.00", Verdict.LATE),
+        ("5.00", "6.01", Verdict.DISAGREES),
+        ("5.00", "99999999999999999999999999999999.00", Verdict.DISAGREES),
+        ("5.00", "0.99", Verdict.DISAGREES),
+        ("-5.00", "-4.00", Verdict.LATE),
+        ("-5.00", "-4.01", Verdict.DISAGREES),
+        ("-5.00", "1.01", Verdict.DISAGREES),
+    ],
+)
+def test_what_is_not_settled_here_excuses_no_more_than_it_comes_to(waits: str, amount: str, verdict: Verdict) -> None:
+    found = books(entry(1), entry(2, waits, place=Place.WAITING))
+    assert judged(found, counted(2, amount)).verdict is verdict
+    unlisted = Books(found.groups, (), found.applied)
+    assert judged(unlisted, counted(2, amount)).verdict is Verdict.LATE, "nobody knows what they come to at most"
+
+
+@pytest.mark.parametrize(
     ("target", "verdict"),
     [
         (counted(2, "2.00"), Verdict.AGREES),
@@ -213,6 +232,7 @@ def test_an_erp_that_forgot_to_emit_is_found() -> None:
     assert judged(forgot).verdict is Verdict.DISAGREES
     assert judged(forgot, None, with_tolerance(1, "1.00")).verdict is Verdict.AGREES
     assert judged(books(entry(1), source={"": Sum(1, Decimal("7.00"))})).verdict is Verdict.AGREES, "no currency told"
+    assert judged(books(entry(1, "7.00"), source={}), None, with_tolerance(1, "6.99")).verdict is Verdict.DISAGREES
     assert judged(books(entry(1), source={"EUR": Sum(1, Decimal("1.01"))})).verdict is Verdict.DISAGREES
 
 
