@@ -156,8 +156,10 @@ class TargetPages:
         """Take a page; return what to ask for next, None at the end.
 
         Raises:
-            ValueError: that was asked for already, so there would be no end.
+            ValueError: that was asked for already, or the same came again, so there would be no end.
         """
+        if page.records and self.pages and page.records == self.pages[-1].records:
+            raise ValueError("two pages are the same; does the target know the parameter that says which one?")
         self.pages.append(page)
         if page.next_page is None:
             return None

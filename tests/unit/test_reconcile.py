@@ -276,6 +276,16 @@ def test_pages_that_go_in_a_circle_come_to_an_end() -> None:
         pages.add(TargetPage({}, (), next_page="b"))
 
 
+def test_a_target_that_gives_the_same_page_for_every_number_is_not_asked_for_ever() -> None:
+    pages = TargetPages()
+    for number, names in enumerate((("D-1", "D-2"), ("D-2", "D-1"), ("D-3",)), start=2):
+        page = TargetPage({}, tuple((name, Record()) for name in names), next_page=f"parameter:{number}")
+        assert pages.add(page) == f"parameter:{number}"
+    with pytest.raises(ValueError, match="two pages are the same"):
+        pages.add(TargetPage({}, (("D-3", Record()),), next_page="parameter:5"))
+    assert TargetPages([TargetPage({}, ())]).add(TargetPage({}, ())) is None
+
+
 def test_a_document_has_amounts_as_text_with_every_digit() -> None:
     result = judged(books(entry(1, "1E+2"), entry(2, "0.000000000000000001")), listed())
     document = as_document(result, 1)
