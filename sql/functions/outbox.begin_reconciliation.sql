@@ -9,15 +9,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
+    -- Decimal: in binary the end of a window can be no multiple of 1.1 s, and the window after it is the same one again.
+    every  constant numeric := every_seconds;
     newest timestamptz := to_timestamp(
-        floor(extract(epoch from clock_timestamp() - make_interval(secs => lag_seconds)) / every_seconds) * every_seconds);
+        floor(extract(epoch from clock_timestamp() - make_interval(secs => lag_seconds)) / every) * every);
     known  timestamptz := (select max(r.until) from outbox.reconciliation r
                             where r.flow = wanted_flow and r.ended_at is not null);
     wanted timestamptz := newest;
 begin
     if known is not null then
         -- What was due while nothing ran is made good, a few windows of it; the first one by the present schedule.
-        wanted := to_timestamp((floor(extract(epoch from known) / every_seconds) + 1) * every_seconds);
+        wanted := to_timestamp((floor(extract(epoch from known) / every) + 1) * every);
         wanted := greatest(wanted, newest - make_interval(secs => every_seconds * 6));
     end if;
     if wanted > newest then
