@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -13,6 +13,7 @@ from outbox.config.files import FilesRead
 from outbox.config.load import load
 from outbox.config.settings import Settings
 from outbox.config.show import effective
+from outbox.config.transforms import Table
 
 # Enough to tell two settings apart; people read it.
 _HASH_CHARACTERS = 12
@@ -75,5 +76,23 @@ class SettingsSource:
 
 def settings_hash(settings: Settings) -> str:
     """Return a word that differs when settings do, but for secrets: it must not help anybody to guess one."""
-    text = json.dumps(effective(settings), sort_keys=True, default=str)
+    # What a value table says stands in a file of its own, and is no less a setting.
+    files = sorted(json.dumps([one.file, one.key, one.value, one.rows()], sort_keys=True) for one in _tables(settings))
+    text = json.dumps([effective(settings), files], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:_HASH_CHARACTERS]
+
+
+def _tables(value: object) -> Iterator[Table]:
+    """Yield the value tables that come from files, however deep they stand."""
+    match value:
+        case Table():
+            yield from (value,) if value.file is not None else ()
+        case BaseModel():
+            for name in type(value).model_fields:
+                yield from _tables(getattr(value, name))
+        case Mapping():
+            for child in value.values():
+                yield from _tables(child)
+        case tuple() | list():
+            for child in value:
+                yield from _tables(child)

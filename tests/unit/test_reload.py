@@ -84,6 +84,20 @@ def test_the_hash_differs_with_settings_and_not_with_secrets(tmp_path: Path) -> 
     assert settings_hash(settings_of(BEFORE.replace("/x", "/y"), tmp_path)) != one
 
 
+def test_the_hash_differs_with_what_a_value_table_says_and_not_with_the_order_of_flows(tmp_path: Path) -> None:
+    def hash_of(text: str, rows: str) -> str:
+        (tmp_path / "t.csv").write_text(f"k,v\n{rows}")
+        return settings_hash(settings_of(text, tmp_path))
+
+    table = "source_field: b, transform: [{table: {file: t.csv, key: k, value: v}}]"
+    text = BEFORE.replace("source_field: b", table)
+    one = hash_of(text, "x,1\ny,2\n")
+    assert hash_of(text, "y,2\nx,1\n") == one
+    *above, first, second = text.splitlines()
+    assert hash_of("\n".join((*above, second, first)), "x,1\ny,2\n") == one
+    assert hash_of(text, "x,1\ny,3\n") != one
+
+
 class Process:
     """A reloader over real files, and what it says and takes up."""
 
