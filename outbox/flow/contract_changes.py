@@ -6,9 +6,7 @@ told to expect must stay all that comes. So a version may change in neither dire
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import StrEnum
 
 from outbox.flow.contract import Contract, ContractKey, ContractSet
@@ -17,6 +15,7 @@ from outbox.flow.contract_level import Reason
 from outbox.flow.contract_narrowing import narrowings
 from outbox.flow.schema_view import View, is_same
 from outbox.model.contract import contract_name
+from outbox.model.exact_json import exact_json
 
 # Longer ones are told by their beginning.
 _MAX_SHOWN_CHARACTERS = 60
@@ -90,9 +89,16 @@ def _view(contracts: ContractSet, contract: Contract) -> View:
 def _shown(value: object) -> str:
     if value is None:
         return "not there"
-    text = json.dumps(value, default=_number, ensure_ascii=False)
+    text = _json(value)
     return text if len(text) <= _MAX_SHOWN_CHARACTERS else f"{text[: _MAX_SHOWN_CHARACTERS - 1]}…"
 
 
-def _number(value: object) -> float | str:
-    return float(value) if isinstance(value, Decimal) else str(value)
+def _json(value: object) -> str:
+    """Write JSON with every digit, and a space behind each comma."""
+    match value:
+        case list():
+            return f"[{', '.join(map(_json, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{exact_json(name)}: {_json(member)}' for name, member in value.items())}}}"
+        case _:
+            return exact_json(value)

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outbox.config.contracts import ContractSettings
-from outbox.flow.contract import NO_CONTRACTS
+from outbox.flow.contract import NO_CONTRACTS, ContractSet
 from outbox.flow.contract_changes import Effect, changes
 from outbox.flow.contract_keywords import ANNOTATIONS, KEYWORDS
 from outbox.flow.contract_narrowing import narrowings
 from outbox.flow.contract_refs import circles
+from outbox.flow.contract_set import compile_contracts
 from outbox.flow.schema_view import View
 from tests.kit.contracts import contracts_with
 from tests.kit.schemas import Chance, Schema
@@ -33,6 +34,18 @@ VALUES = 15
 
 def lines(before: Schema, after: Schema) -> list[str]:
     return [str(change) for change in changes(contracts_with(before), contracts_with(after))]
+
+
+def test_numbers_are_told_with_every_digit() -> None:
+    schema = '{"properties": {"a": {"maximum": %s}, "b": {"enum": [%s, {"c": true}]}}}'
+
+    def contracts_of(last: str) -> ContractSet:
+        number = f"12345678901234567.8{last}"
+        return compile_contracts("contracts", {FILE: schema % (number, number)})
+
+    told = [str(change) for change in changes(contracts_of("8"), contracts_of("9"))]
+    assert "order.confirmed@1 /a: breaks consumers: maximum: was 12345678901234567.88, is 12345678901234567.89" in told
+    assert any('enum: was [12345678901234567.88, {"c": true}], is [12345678901234567.89,' in line for line in told)
 
 
 @pytest.mark.parametrize(("rule", "before", "after", "breaks"), ROWS, ids=[f"{row[0]} {row[3]}" for row in ROWS])
