@@ -7,7 +7,7 @@ import getpass
 import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
@@ -20,6 +20,7 @@ from adapters.registry import ADAPTERS
 from outbox.config.settings import Settings
 from outbox.config.source import SettingsSource
 from outbox.model.errors import ExitCode, OutboxError, Unavailable
+from outbox.model.units import parse_seconds
 from outbox.telemetry import logs
 from outbox.wiring import check_flows
 
@@ -94,6 +95,17 @@ def time_of(option: str, text: str) -> datetime:
     except ValueError:
         usage_problem(f"{option}: {text!r} is no time; write it like 2026-03-31T22:00:00Z")
     return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+def moment_of(option: str, text: str, now: datetime) -> datetime:
+    """Return the time that an option was given, or with 2h the time two hours before ``now``."""
+    if not (text[:1].isdigit() and text[-1:].isalpha() and text[-1:] != "Z"):
+        return time_of(option, text)
+    try:
+        seconds = parse_seconds(text)
+    except ValueError as error:
+        usage_problem(f"{option}: {error}")
+    return now - timedelta(seconds=seconds if isinstance(seconds, float) else 0)
 
 
 def who_decides(name: str | None) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from outbox.cli.common import time_of, usage_problem
+from outbox.cli.common import moment_of, usage_problem
 from outbox.model.dead_letters import LISTED, PARKED, Selection
 from outbox.model.delivery import State
 from outbox.model.replay import pattern_problem
-from outbox.model.units import parse_rate, parse_seconds
+from outbox.model.units import parse_rate
 
 FlowOption = Annotated[str | None, typer.Option("--flow", help="Only this flow.")]
 TypeOption = Annotated[
@@ -94,12 +94,4 @@ def rate_of(text: str | None) -> float | None:
 
 
 def _time(option: str, text: str | None, now: datetime) -> datetime | None:
-    if text is None:
-        return None
-    if text[:1].isdigit() and text[-1:].isalpha() and text[-1:] != "Z":
-        try:
-            seconds = parse_seconds(text)
-        except ValueError as error:
-            usage_problem(f"{option}: {error}")
-        return now - timedelta(seconds=seconds if isinstance(seconds, float) else 0)
-    return time_of(option, text)
+    return None if text is None else moment_of(option, text, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from outbox.cli.common import ConfigOption, errors, output, run, settings_of, time_of, usage_problem
+from outbox.cli.common import ConfigOption, errors, moment_of, output, run, settings_of, time_of, usage_problem
 from outbox.config.reconcile import Reconcile
 from outbox.config.settings import Settings
 from outbox.flow.reconciler import reconcile
@@ -36,7 +36,7 @@ Without times it is the newest window that is over, as the flow's reconcile: say
 has one.
 
 Examples: outbox reconcile · outbox reconcile --flow orders-to-crm --from 2026-11-01 --to 2026-12-01 ·
-outbox reconcile --format json
+outbox reconcile --since 2h · outbox reconcile --format json
 """
 _WORDS: Mapping[Verdict, str] = {
     Verdict.AGREES: "[green]agrees[/]",
@@ -64,14 +64,23 @@ def _reconcile(
     flow: Annotated[str | None, typer.Option("--flow", help="Only this one; also if it has no reconcile:.")] = None,
     since: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Written at this time or later.")] = None,
     until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Written before this time.")] = None,
+    recent: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Written since, until now; ISO 8601, or 2h for two hours ago."),
+    ] = None,
     as_format: Annotated[Format, typer.Option("--format", help="For people or for programs.")] = Format.TABLE,
 ) -> None:
     settings = settings_of(config)
     flows = _flows(settings, flow)
     window = _window(since, until)
+    if recent is not None:
+        if window is not None:
+            usage_problem("--since is until now: give it without --from and --to")
+        # Whether it can be read is told before anybody is asked; which time it is, is said by the database's clock.
+        moment_of("--since", recent, datetime.now(UTC))
 
     async def work() -> list[Reconciliation | tuple[str, NotTold]]:
-        return await _all(settings, flows, window)
+        return await _all(settings, flows, window, recent)
 
     found = run(work)
     results = [one for one in found if isinstance(one, Reconciliation)]
@@ -112,14 +121,23 @@ def _window(since: str | None, until: str | None) -> Window | None:
     return window
 
 
+def _until_now(recent: str, now: datetime) -> Window:
+    window = Window(moment_of("--since", recent, now), now)
+    if window.since >= window.until:
+        usage_problem("--since must be before now")
+    return window
+
+
 async def _all(
-    settings: Settings, flows: Sequence[str], window: Window | None
+    settings: Settings, flows: Sequence[str], window: Window | None, recent: str | None
 ) -> list[Reconciliation | tuple[str, NotTold]]:
     adapters = adapters_of(settings)
     store = ReconcileStore(postgres_server(settings, name="outbox-reconcile"))
     found: list[Reconciliation | tuple[str, NotTold]] = []
     try:
         async with store.session() as session:
+            if recent is not None:
+                window = _until_now(recent, await session.now())
             for name in flows:
                 chosen = settings.flows[name].reconcile or Reconcile()
                 wanted = window or window_before(await session.now(), schedule_of(chosen))
@@ -146,7 +164,9 @@ async def _nothing() -> None:
 def _print(result: Reconciliation) -> None:
     since, until = (time.strftime("%Y-%m-%d %H:%M:%SZ") for time in (result.window.since, result.window.until))
     headings = ["place", "events", *(["amount", "currency"] if result.has_amounts else [])]
-    table = Table(*headings, title=f"{escape(result.flow)}, {since} to {until}")
+    # Not as the table's title, which would be broken to the width of the table.
+    output.print(f"{escape(result.flow)}, {since} to {until}", soft_wrap=True)
+    table = Table(*headings)
     for row in result.rows:
         amounts = [sum_text(row.sum) or "?", row.currency] if result.has_amounts else []
         table.add_row(row.place, str(row.sum.count), *map(escape, amounts))

@@ -250,6 +250,10 @@ async def test_the_command_prints_the_table_lists_what_differs_and_ends_with_1(
     }  # fmt: skip
     rows = list(csv.DictReader(io.StringIO(as_csv.out)))
     assert [row["event_id"] for row in rows if row["kind"] == "difference"] == [ids[1]]
+    recent = await outbox("reconcile", "--since", "2h")
+    assert (recent.code, ids[1] in recent.out) == (ExitCode.CHECK_FAILED, True)
+    for wrong in (("--since", "2 hours"), ("--since", "2100-01-01"), ("--since", "2h", *span)):
+        assert (await outbox("reconcile", *wrong)).code == ExitCode.USAGE
     for wrong in (("--flow", "nothing"), ("--from", "2026-01-01"), ("--from", "2026-01-02", "--to", "2026-01-01")):
         assert (await outbox("reconcile", *wrong)).code == ExitCode.USAGE
     integration.crm.set_faults(Faults(refuse_token=True))
