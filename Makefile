@@ -12,13 +12,17 @@ prepare = $(if $(PYTHON),$(PYTHON) -m sandbox.prepare --need $(1),\
 # What `make bench` is told besides, for example BENCH='--only drain --rounds 5'.
 BENCH :=
 
-.PHONY: help demo bench test soak test-unit matrix check fmt clean venv servers tests-prepared
+.PHONY: help demo shop bench test soak test-unit matrix check fmt clean venv servers tests-prepared
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: servers ## the main job, end to end, on a private PostgreSQL and a private RabbitMQ
+demo: servers ## a shop in both directions, then the main job while everything is killed, on private servers
+	@$(BIN)/python -m sandbox.shop_demo
 	@$(BIN)/python -m sandbox.demo
+
+shop: servers ## what the tutorial needs: PostgreSQL, RabbitMQ, a shop, an ERP and a CRM, until Ctrl-C (examples/shop)
+	@$(BIN)/python -m sandbox.shop_stage
 
 bench: ## measure it beside a C client, the usual SKIP LOCKED relay and a plain table (a quarter of an hour)
 	@$(call prepare,bench)

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from sandbox.changes import Changes
+from sandbox.ledger_file import append_line, complete_lines, open_ledger
 
 
 class SimulatedClock:
@@ -60,9 +60,9 @@ class Ledger:
     """An append-only file with one JSON document a line; one line is one effect."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = open_ledger(path)
         self._changes = Changes()
-        self._lines = [LedgerLine(**line) for line in _complete_lines(self._file)]
+        self._lines = [LedgerLine(**line) for line in complete_lines(self._file)]
         self._by_deal_id = {line.deal_id: line for line in self._lines}
         self._by_order_ref: dict[str, list[LedgerLine]] = {}
         for line in self._lines:
@@ -108,7 +108,7 @@ class Ledger:
                 }
             },
         )
-        _write(self._file, json.dumps(asdict(line)).encode() + b"\n")
+        append_line(self._file, json.dumps(asdict(line)).encode() + b"\n")
         self._lines.append(line)
         self._by_deal_id[deal_id] = line
         self._by_order_ref.setdefault(line.order_ref, []).append(line)
@@ -126,22 +126,6 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
-
-
-def _write(file: int, line: bytes) -> None:
-    # One unbuffered write: a process that is killed leaves the whole line or nothing of it.
-    written = os.write(file, line)
-    if written != len(line):
-        os.ftruncate(file, os.fstat(file).st_size - written)
-        raise OSError(f"the ledger took {written} of {len(line)} bytes: is the disk full?")
-
-
-def _complete_lines(file: int) -> list[dict[str, Any]]:
-    """Read the lines, and cut off a last one that was never finished: its effect did not happen."""
-    content = os.pread(file, os.fstat(file).st_size, 0)
-    complete, line_feed, _ = content.rpartition(b"\n")
-    os.ftruncate(file, len(complete) + len(line_feed))
-    return [json.loads(line) for line in complete.splitlines()]
 
 
 @dataclass(frozen=True, slots=True)

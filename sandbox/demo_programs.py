@@ -69,6 +69,13 @@ class Leash:
             self._tracked[pid] = identity
             self._send(["track", *identity, int(signal.SIGKILL)])
 
+    def track_terminal(self, leader: int) -> None:
+        """Interrupt a whole process group with us, as Ctrl-C does; its processes end what they have started."""
+        identity = identify(leader)
+        if identity is not None:
+            self._tracked[leader] = identity
+            self._send(["track terminal", *identity])
+
     def forget(self, pid: int) -> None:
         """Leave a process alone that has ended."""
         identity = self._tracked.pop(pid, None)

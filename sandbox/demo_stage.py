@@ -157,7 +157,7 @@ async def open_stage(servers: Servers, *, seed: int, folder: Path | None) -> Asy
         if servers.rabbitmq is None:
             await audit.require_unused_broker()
             stack.push_async_callback(audit.remove_topology)
-        pg_url = await stack.enter_async_context(_own_database(servers.pg_url))
+        pg_url = await stack.enter_async_context(own_database(servers.pg_url))
         crm = Crm(leash, kept, seed=seed)
         stack.push_async_callback(crm.program.end)
         await crm.start()
@@ -168,7 +168,12 @@ async def open_stage(servers: Servers, *, seed: int, folder: Path | None) -> Asy
 
 
 @asynccontextmanager
-async def _own_database(pg_url: str) -> AsyncIterator[str]:
+async def own_database(pg_url: str) -> AsyncIterator[str]:
+    """Make a database for the length of the block, and return its address.
+
+    Raises:
+        SandboxError: the server cannot be reached.
+    """
     name = f"outbox_demo_{secrets.token_hex(4)}"
     try:
         admin = await asyncpg.connect(pg_url)

@@ -5,6 +5,7 @@ SIGKILL. Standard library only: it must start in milliseconds.
 """
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox.processes import Process, end_tree
+from sandbox.processes import Process, end_tree, is_alive
 
 _PATIENCE_SECONDS = 5.0
 _COMMAND_DEADLINE_SECONDS = 60.0
@@ -26,6 +27,7 @@ class Estate:
     """What is left behind when the owner is gone."""
 
     servers: dict[Process, signal.Signals] = field(default_factory=dict)
+    terminals: set[Process] = field(default_factory=set)
     commands: list[list[str]] = field(default_factory=list)
 
     def note(self, message: Message) -> None:
@@ -33,15 +35,24 @@ class Estate:
         match message:
             case ["track", int(pid), int(parent), int(started), int(ask)]:
                 self.servers[Process(pid, parent, started)] = signal.Signals(ask)
+            case ["track terminal", int(pid), int(parent), int(started)]:
+                self.terminals.add(Process(pid, parent, started))
             case ["forget", int(pid), int(parent), int(started)]:
                 self.servers.pop(Process(pid, parent, started), None)
+                self.terminals.discard(Process(pid, parent, started))
             case ["run at the end", list(command)]:
                 self.commands.append(command)
             case unknown:
                 raise ValueError(f"the watchdog does not know the message {unknown!r}")
 
     def settle(self, folder: Path) -> None:
-        """End everything, newest first, and remove the folder."""
+        """End everything, newest first, and remove the folder.
+
+        What runs in a terminal has processes of its own to end: it is interrupted as by Ctrl-C, and not waited for.
+        """
+        for leader in self.terminals:
+            if is_alive(leader):
+                os.killpg(leader.pid, signal.SIGINT)
         for server, ask in reversed(self.servers.items()):
             end_tree(server, ask=ask, patience_seconds=_PATIENCE_SECONDS)
         for command in self.commands:

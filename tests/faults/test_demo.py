@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -163,7 +164,12 @@ def start_demo(*options: str) -> subprocess.Popen[str]:
 def processes_of(pid: int) -> list[tuple[Process, str]]:
     root = identify(pid)
     assert root is not None
-    return [(process, Path(f"/proc/{process.pid}/comm").read_text().strip()) for process in tree(root)]
+    found = []
+    for process in tree(root):
+        # One that has ended by itself in the meantime is not left.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.append((process, Path(f"/proc/{process.pid}/comm").read_text().strip()))
+    return found
 
 
 async def gone(processes: Sequence[Process]) -> None:

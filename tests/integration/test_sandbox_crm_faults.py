@@ -1,6 +1,7 @@
 """The simulated CRM fails exactly as it is told, before or after the effect."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
@@ -33,8 +34,8 @@ def always(fault: Fault, **settings: float) -> Faults:
     return Faults.model_validate({"shares": {fault: 1}, **settings})
 
 
-async def status_of_create(client: aiohttp.ClientSession) -> int:
-    async with client.post("/deals", json=DEAL, headers=KEY) as answer:
+async def status_of_create(client: aiohttp.ClientSession, key: str = KEY["Idempotency-Key"]) -> int:
+    async with client.post("/deals", json=DEAL, headers={"Idempotency-Key": key}) as answer:
         await answer.read()
         return answer.status
 
@@ -244,6 +245,27 @@ async def test_stats_count_what_was_met(crm: CrmServer, client: aiohttp.ClientSe
             "counts": {"requests": 3, "replayed": 1},
             "faults": {"error_500": 1},
         }
+
+
+async def test_a_lost_deal_is_gone_for_people_and_reports_and_a_later_one_is_there(
+    crm: CrmServer, client: aiohttp.ClientSession
+) -> None:
+    async def shown() -> list[str]:
+        async with client.get("/_deals") as answer:
+            return [json.loads(line)["deal"] for line in (await answer.text()).splitlines()]
+
+    async def reported() -> list[str]:
+        window = {"from": "2000-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
+        async with client.get("/reports/deals", params=window) as answer:
+            return [deal["id"] for deal in (await answer.json())["deals"]]
+
+    await status_of_create(client)
+    assert (await shown(), await reported()) == (["D-000001"], ["D-000001"])
+    async with client.post("/_lose", json={"order_ref": "SO-00017"}) as answer:
+        assert await answer.json() == {"lost": ["D-000001"]}
+    assert (await shown(), await reported(), len(crm.ledger.lines)) == ([], [], 1)
+    await status_of_create(client, key="another")
+    assert (await shown(), await reported()) == (["D-000002"], ["D-000002"])
 
 
 def test_the_same_seed_picks_the_same_faults() -> None:

@@ -37,7 +37,8 @@ def _blocks() -> dict[str, str]:
     for file in (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))):
         for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", file.read_text(encoding="utf-8"), re.DOTALL)):
             blocks[f"{file.name}-{number}"] = block
-    blocks["demo.yaml"] = (ROOT / "sandbox" / "demo.yaml").read_text(encoding="utf-8")
+    files = [ROOT / "sandbox" / "demo.yaml", *sorted((ROOT / "examples").rglob("*.yaml"))]
+    blocks |= {file.name: file.read_text(encoding="utf-8") for file in files}
     sections = {"include", *Settings.model_fields}
     return {
         name: block

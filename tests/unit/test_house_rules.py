@@ -30,7 +30,7 @@ SQL_FUNCTIONS = sorted([*(ROOT / "sql" / "functions").glob("*.sql"), *(ROOT / "s
 
 def texts() -> Iterator[tuple[str, str]]:
     kinds = {".py", ".sql", ".md", ".toml", ".yaml", ".yml", ".json", ".html", ".css", ".js"}
-    folders = (*CODE, "sql", "docs", "deploy")
+    folders = (*CODE, "sql", "docs", "deploy", "examples")
     files = [file for folder in folders for file in (ROOT / folder).rglob("*")] + list(ROOT.iterdir())
     for file in sorted(files):
         if file.is_file() and (file.suffix in kinds or file.name in {"Makefile", "Dockerfile"}):
