@@ -86,7 +86,11 @@ def look(opening: AbstractAsyncContextManager[ReplaySession], selection: Selecti
             }
         )
         return
-    table = Table("type", title=f"{selection.flow}: would be applied again, of {found.looked_at:,} events looked at")
+    # Not as the table's title, which would be broken to the width of the table.
+    output.print(
+        f"{escape(selection.flow)}: would be applied again, of {found.looked_at:,} events looked at", soft_wrap=True
+    )
+    table = Table("type")
     table.add_column("events", justify="right")
     for name, events in sorted(found.by_type.items()):
         table.add_row(escape(name), f"{events:,}")

@@ -24,6 +24,8 @@ _EVERYTHING = "#"
 _LEAST_CONSUMER_TIMEOUT_MS = 300_000
 
 _APPLY = 'run "outbox topology apply"'
+# Where processes declare what they need, a broker that has nothing yet has nothing wrong with it.
+_APPLY_OR_START = f"{_APPLY}, or start relay and consumers, which declare it"
 _IMPORT = 'have what "outbox topology print --definitions" prints imported by whoever owns the broker'
 _AGAIN = "stop what uses it, delete it when it is empty, and declare it again"
 
@@ -54,7 +56,7 @@ def judge_presence(desired: Desired, presence: Mapping[Thing, Presence]) -> Iter
     """Yield what a passive declare has shown to be missing."""
     for (kind, name), state in presence.items():
         if state is Presence.MISSING:
-            yield Deviation(f"{kind} {name}", "nothing", "it declared", _remedy(desired.mode))
+            yield Deviation(f"{kind} {name}", "nothing", "it declared", _remedy_of_nothing(desired.mode))
 
 
 def judge(desired: Desired, version: BrokerVersion, seen: Seen) -> Iterator[Deviation]:
@@ -174,7 +176,7 @@ def _exchange(desired: Desired, exchange: ExchangeSpec, seen: Seen) -> Iterator[
     thing, mode = f"exchange {exchange.name}", desired.mode
     found = seen.exchanges.get(exchange.name)
     if found is None:
-        yield Deviation(thing, "nothing", f"a durable {exchange.kind.value} exchange", _remedy(mode))
+        yield Deviation(thing, "nothing", f"a durable {exchange.kind.value} exchange", _remedy_of_nothing(mode))
         return
     yield from fixed_exchange(exchange, mode, found)
     if mode is Mode.PASSIVE:
@@ -190,7 +192,7 @@ def _queue(desired: Desired, version: BrokerVersion, queue: QueueSpec, seen: See
     thing, mode = f"queue {queue.name}", desired.mode
     found = seen.queues.get(queue.name)
     if found is None:
-        yield Deviation(thing, "nothing", "a durable quorum queue", _remedy(mode))
+        yield Deviation(thing, "nothing", "a durable quorum queue", _remedy_of_nothing(mode))
         return
     fixed = list(fixed_queue(queue, mode, found))
     yield from fixed
@@ -239,3 +241,7 @@ def _kind(found: SeenThing) -> str:
 
 def _remedy(mode: Mode) -> str:
     return _IMPORT if mode is Mode.PASSIVE else _APPLY
+
+
+def _remedy_of_nothing(mode: Mode) -> str:
+    return _APPLY_OR_START if mode is Mode.ARGUMENTS else _remedy(mode)

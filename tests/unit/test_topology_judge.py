@@ -69,6 +69,12 @@ def test_everything_missing_is_one_line_each_with_a_next_step() -> None:
     assert all("; next step: run" in line for line in lines)
 
 
+def test_on_a_fresh_broker_the_processes_declare_by_themselves_what_is_missing() -> None:
+    lines = told(desired(FLOWS, Mode.ARGUMENTS, V4), Seen({}, {}, frozenset(), {}, True))
+    assert lines
+    assert all('"outbox topology apply", or start relay and consumers, which declare it' in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "part"),
     [
