@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+import typer
 import yaml
+from typer.core import TyperGroup
 
 from adapters.build import build
 from adapters.http_target import HttpTarget
 from adapters.registry import ADAPTERS
 from outbox.cli.contract_samples import flows_of, links_in, samples_in
+from outbox.cli.main import app
 from outbox.config.inventory import warnings_of
 from outbox.config.load import load
 from outbox.config.settings import Settings
@@ -98,6 +103,20 @@ def test_every_link_of_the_tutorial_leads_somewhere() -> None:
     targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
     assert targets
     assert [target for target in targets if not (EXAMPLE / target).exists()] == []
+
+
+@pytest.mark.parametrize("file", sorted((EXAMPLE / "runbooks").glob("*.md")), ids=lambda file: file.stem)
+def test_every_command_of_a_runbook_can_be_typed(file: Path) -> None:
+    verbs = typer.main.get_group(app)
+    commands = re.findall(r"`outbox ([^`]+)`", file.read_text(encoding="utf-8"))
+    assert commands
+    for words in map(str.split, commands):
+        command: Any = verbs
+        while isinstance(command, TyperGroup) and words and not words[0].startswith("-"):
+            command = command.get_command(click.Context(verbs), words.pop(0))  # type: ignore[arg-type]
+            assert command is not None, words
+        known = {name for one in command.params for name in one.opts}
+        assert {word for word in words if word.startswith("-")} <= known, words
 
 
 @pytest.mark.parametrize("file", sorted((EXAMPLE / "mappings").glob("*.yaml")), ids=lambda file: file.stem)
