@@ -14,6 +14,7 @@ import asyncpg
 from aiohttp import web
 
 from sandbox.binaries import PROJECT
+from sandbox.shop_chat import Chat
 from sandbox.shop_erp_api import ErpApi
 
 DEFAULT_TOKEN = "erp-sandbox-token"  # noqa: S105 - the token of a simulation
@@ -38,7 +39,7 @@ class ErpServer:
             for name in _FILES:
                 await pool.execute((_SQL / name).read_text(encoding="utf-8"))
             app = web.Application()
-            app.add_routes(ErpApi(pool, self.token).routes())
+            app.add_routes([*ErpApi(pool, self.token).routes(), *Chat().routes()])
             # A clerk who closes the window does not stop a transaction.
             runner = web.AppRunner(app, access_log=None, handler_cancellation=False)
             await runner.setup()

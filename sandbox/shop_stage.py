@@ -90,6 +90,7 @@ async def open_shop_stage(servers: Servers) -> AsyncIterator[ShopStage]:
             "SHOP_TOKEN": SHOP_TOKEN,
             "SHOP_WEBHOOK_SECRET": WEBHOOK_SECRET,
             "SHOP_INTAKE_PORT": str(intake_port),
+            "CHAT_URL": f"{erp_url}/chat",
             "SHOP_LEDGERS": str(leash.folder),
         }
         yield ShopStage(variables, tuple(programs))

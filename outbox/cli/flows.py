@@ -65,8 +65,9 @@ def _flows(
 
 def _table(flows: Sequence[Integration]) -> Table:
     table = Table(title="Integrations")
+    # Names are copied from here.
+    table.add_column("flow", no_wrap=True)
     for heading in (
-        "flow",
         "what for",
         "events",
         "target",

@@ -165,3 +165,11 @@ async def test_the_api_wants_its_token(client: aiohttp.ClientSession) -> None:
     for token, status in ((DEFAULT_TOKEN, 200), ("another", 401)):
         async with client.get("/api/ping", headers={"Authorization": f"Bearer {token}"}) as answer:
             assert answer.status == status
+
+
+async def test_the_chat_of_the_staff_shows_what_was_written_to_it(client: aiohttp.ClientSession) -> None:
+    for body, status in ((b'{"text": "a dead letter"}', 200), (b"{", 400), (b"[]", 400)):
+        async with client.post("/chat", data=body) as answer:
+            assert answer.status == status
+    async with client.get("/chat") as answer:
+        assert await answer.text() == "a dead letter\n"

@@ -39,6 +39,7 @@ ENVIRONMENT = {
     "SHOP_TOKEN": "token",
     "SHOP_WEBHOOK_SECRET": "a secret of some length",
     "SHOP_INTAKE_PORT": "8090",
+    "CHAT_URL": "http://127.0.0.1:8001/chat",
 }
 
 
