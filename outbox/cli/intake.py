@@ -80,7 +80,7 @@ def _refused(
         output.print_json(data=[asdict(row) for row in rows])
         return
     table = Table(
-        "when",
+        "when, UTC",
         "source",
         Column("reason", no_wrap=True),
         "status",
@@ -91,7 +91,7 @@ def _refused(
     )
     for row in rows:
         table.add_row(
-            row.refused_at[:19],
+            row.refused_at[:19].replace("T", " "),
             escape(row.source) or "(none)",
             escape(row.reason),
             str(row.status),

@@ -45,14 +45,14 @@ def _list(
     if as_json:
         output.print_json(data=[asdict(group) for group in groups])
         return
-    table = Table("type", "reason of the newest", "events", "keys", "last", "sequences", title="Rejected events")
+    table = Table("type", "reason of the newest", "events", "keys", "last, UTC", "sequences", title="Rejected events")
     for group in groups:
         table.add_row(
             escape(group.type),
             escape(group.newest_reason),
             str(group.events),
             str(group.keys),
-            group.last_at,
+            group.last_at[:19],
             ", ".join(map(str, group.newest_sequences)),
         )
     output.print(table)
