@@ -44,5 +44,7 @@ CUSTOMERS: Mapping[str, Customer] = {
         Customer(7_000_000_000_101, "Anna", "Berg", "Lindenstraße 5", "10969", "Berlin", "DE"),
         Customer(7_000_000_000_102, "Bo", "Lind", "Hamngatan 12", "111 47", "Stockholm", "SE"),
         Customer(7_000_000_000_103, "Cleo", "Marin", "Calle Mayor 8", "28013", "Madrid", "ES"),
+        # Somebody new: nobody has entered her into the ERP yet.
+        Customer(7_000_000_000_104, "Dina", "Noor", "Rue Haute 21", "1000", "Brussels", "BE"),
     )
 }

@@ -35,6 +35,7 @@ _CONFIRM = "select erp.confirm($1)"
 _SHIP = "select erp.ship($1, $2, $3)"
 _COUNT = "select erp.count_stock($1, $2)"
 _ADD_ARTICLE = "insert into erp.article (number, name, on_hand) values ($1, $2, $3)"
+_ADD_CUSTOMER = "insert into erp.customer (number, name) values ($1, $2)"
 _WEB_ORDERS = """
     select number, web_order, total::text as total, currency from erp.sales_order
      where web_order is not null and created_at >= $1 and created_at < $2 order by number
@@ -60,6 +61,7 @@ class ErpApi:
             web.get("/api/web-orders", self._authorized(_refusing(self._list))),
             web.post("/orders/{order}/confirm", _refusing(self._confirm)),
             web.post("/orders/{order}/ship", _refusing(self._ship)),
+            web.post("/customers", _refusing(self._add_customer)),
             web.post("/articles", _refusing(self._add_article)),
             web.post("/articles/{article}/count", _refusing(self._count)),
             web.get("/orders", _refusing(self._show_orders)),
@@ -108,6 +110,11 @@ class ErpApi:
     async def _add_article(self, request: web.Request) -> web.Response:
         given = json.loads(await request.read())
         await self.pool.execute(_ADD_ARTICLE, given["article"], given["name"], given["on_hand"])
+        return _lines([given], HTTPStatus.CREATED)
+
+    async def _add_customer(self, request: web.Request) -> web.Response:
+        given = json.loads(await request.read())
+        await self.pool.execute(_ADD_CUSTOMER, given["customer"], given["name"])
         return _lines([given], HTTPStatus.CREATED)
 
     async def _count(self, request: web.Request) -> web.Response:

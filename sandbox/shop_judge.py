@@ -1,7 +1,7 @@
 """The judge of the worked example: compares what shop, ERP and CRM have, record by record.
 
-It must never import the sidecar, read its tables or use its mappings: it knows from the example's own lists which
-customer is which, and asks the three systems for the rest.
+It must never import the sidecar, read its tables or use its mappings: it knows customers by their names and
+from the example's own lists, and asks the three systems for the rest.
 """
 
 import csv
@@ -17,7 +17,10 @@ import aiohttp
 import asyncpg
 
 _TIMEOUT_SECONDS = 10.0
-_ORDERS = "select number, web_order, customer, total, customer_order from erp.sales_order"
+_ORDERS = """
+    select o.number, o.web_order, o.customer, c.name, o.total, o.customer_order
+      from erp.sales_order o join erp.customer c on c.number = o.customer
+"""
 _LINES = "select order_number, article, quantity, unit_price from erp.order_line"
 _SHIPMENTS = "select order_number, tracking_number from erp.shipment"
 _LEVELS = """
@@ -31,7 +34,7 @@ Line = tuple[str, int, Decimal]
 
 @dataclass(frozen=True, slots=True)
 class WebOrder:
-    """What the shop has sold."""
+    """What the shop has sold; ``customer`` is a person's name."""
 
     id: str
     customer: str
@@ -46,6 +49,7 @@ class SalesOrder:
     number: str
     web_order: str
     customer: str
+    customer_name: str
     total: Decimal
     customer_order: int | None
     lines: tuple[Line, ...]
@@ -72,7 +76,6 @@ class Evidence:
     fulfillments: tuple[tuple[str, str], ...]
     available: Mapping[str, int]
     levels: Mapping[str, int]
-    erp_customer_of: Mapping[str, str]
     crm_customer_of: Mapping[str, str]
     shop_product_of: Mapping[str, str]
 
@@ -90,11 +93,8 @@ class Comparison:
 def judge(evidence: Evidence) -> list[Comparison]:
     """Compare each way of the data."""
     shop_order_of = {order.number: order.web_order for order in evidence.sales_orders}
-    sold = {
-        order.id: (evidence.erp_customer_of.get(order.customer), order.total, order.lines)
-        for order in evidence.web_orders
-    }
-    taken = [(order.web_order, (order.customer, order.total, order.lines)) for order in evidence.sales_orders]
+    sold = {order.id: (order.customer, order.total, order.lines) for order in evidence.web_orders}
+    taken = [(order.web_order, (order.customer_name, order.total, order.lines)) for order in evidence.sales_orders]
     confirmed = {
         order.number: (evidence.crm_customer_of.get(order.customer), order.total, order.customer_order)
         for order in evidence.sales_orders
@@ -138,6 +138,7 @@ async def gather_evidence(pg_url: str, crm_url: str, shop_ledger: Path, links: P
                 row["number"],
                 row["web_order"],
                 row["customer"],
+                row["name"],
                 row["total"],
                 row["customer_order"],
                 tuple(sorted(lines.get(row["number"], ()))),
@@ -161,7 +162,6 @@ async def gather_evidence(pg_url: str, crm_url: str, shop_ledger: Path, links: P
         ),
         available=available,
         levels={line["inventory_item_id"]: line["available"] for line in sold if line["kind"] == "level"},
-        erp_customer_of=_pairs(links / "web_customers_erp.csv"),
         crm_customer_of=_pairs(links / "customers_crm.csv"),
         shop_product_of=_pairs(links / "products_shop.csv"),
     )
@@ -175,12 +175,12 @@ def _web_order(order: Mapping[str, object]) -> WebOrder:
     match order:
         case {
             "id": int(order_id),
-            "customer": {"id": int(customer)},
+            "customer": {"first_name": str(first_name), "last_name": str(last_name)},
             "total_price": str(total),
             "line_items": list(lines),
         }:
             bought = sorted((line["sku"], line["quantity"], Decimal(line["price"])) for line in lines)
-            return WebOrder(str(order_id), str(customer), Decimal(total), tuple(bought))
+            return WebOrder(str(order_id), f"{first_name} {last_name}", Decimal(total), tuple(bought))
         case _:
             raise ValueError("the shop's ledger has an order in another form")
 

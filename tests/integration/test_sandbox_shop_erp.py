@@ -115,7 +115,7 @@ async def test_a_confirmation_writes_rows_and_events_in_one_transaction(
     assert (order["customer_order"], order["total"], order["lines"][0]["unit_price"]) == (1, "64.70", "14.90")
     levels = [(stock["on_hand"], stock["reserved"], stock["available"]) for _, _, stock in found[1:5]]
     assert levels == [(50, 2, 48), (20, 1, 19), (48, 0, 48), (19, 0, 19)]
-    assert (found[5][2]["web_order"], found[5][2]["tracking_number"]) == ("5001", "JJD-SO-1001")
+    assert (found[5][2]["order"], found[5][2]["tracking_number"]) == ("SO-1001", "JJD-SO-1001")
     assert await database.value("select total from erp.sales_order") == Decimal("64.70")
 
 
@@ -152,6 +152,7 @@ async def test_before_the_outbox_is_installed_the_erp_says_what_to_do(empty_data
         ("/articles/A-100/count", b"{", 400),
         ("/articles", b'{"article": "A-100", "name": "again", "on_hand": 1}', 409),
         ("/articles", b"[]", 400),
+        ("/customers", b'{"customer": "C-1001", "name": "again"}', 409),
     ],
 )
 async def test_what_a_clerk_cannot_do_is_told(
@@ -165,6 +166,13 @@ async def test_the_api_wants_its_token(client: aiohttp.ClientSession) -> None:
     for token, status in ((DEFAULT_TOKEN, 200), ("another", 401)):
         async with client.get("/api/ping", headers={"Authorization": f"Bearer {token}"}) as answer:
             assert answer.status == status
+
+
+async def test_a_customer_who_was_entered_can_buy(client: aiohttp.ClientSession) -> None:
+    async with client.post("/customers", json={"customer": "C-1004", "name": "Dina Noor"}) as answer:
+        assert answer.status == 201
+    async with client.put(PATH, json=ORDER | {"customer": "C-1004"}) as answer:
+        assert answer.status == 201
 
 
 async def test_the_chat_of_the_staff_shows_what_was_written_to_it(client: aiohttp.ClientSession) -> None:

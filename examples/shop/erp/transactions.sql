@@ -69,7 +69,6 @@ begin
         key => p_order,
         payload => json_build_object(
             'order', confirmed.number,
-            'web_order', confirmed.web_order,
             'customer', confirmed.customer,
             'customer_order', confirmed.customer_order,
             'currency', confirmed.currency,
@@ -113,18 +112,15 @@ begin
     perform outbox.emit(
         type => 'shipment.sent',
         key => p_order,
-        payload => (
-            select json_build_object(
-                       'shipment', sent.number,
-                       'order', p_order,
-                       'web_order', o.web_order,
-                       'carrier', sent.carrier,
-                       'tracking_number', sent.tracking_number,
-                       'sent_at', sent.sent_at,
-                       'lines', (select json_agg(json_build_object(
-                                     'article', l.article, 'quantity', l.quantity) order by l.line)
-                                   from erp.order_line l where l.order_number = p_order))
-              from erp.sales_order o where o.number = p_order));
+        payload => json_build_object(
+            'shipment', sent.number,
+            'order', p_order,
+            'carrier', sent.carrier,
+            'tracking_number', sent.tracking_number,
+            'sent_at', sent.sent_at,
+            'lines', (select json_agg(json_build_object(
+                          'article', l.article, 'quantity', l.quantity) order by l.line)
+                        from erp.order_line l where l.order_number = p_order)));
     return sent.number;
 end
 $$;
