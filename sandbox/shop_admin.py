@@ -57,6 +57,7 @@ class AdminApi:
     def routes(self) -> list[web.RouteDef]:
         """List the routes."""
         return [
+            web.get("/admin/shop", self._authorized(self._tell)),
             web.post("/admin/orders/{order_id}/fulfillments", self._authorized(self._fulfill)),
             web.put("/admin/inventory_levels/{inventory_item_id}", self._authorized(self._set_level)),
         ]
@@ -74,6 +75,9 @@ class AdminApi:
                 return problem(HTTPStatus.UNPROCESSABLE_ENTITY, told)
 
         return authorized
+
+    async def _tell(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response({"shop": {"name": "corner-shop"}})
 
     async def _fulfill(self, request: web.Request) -> web.StreamResponse:
         key = request.headers.get("Idempotency-Key", "")

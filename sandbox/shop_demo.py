@@ -6,6 +6,7 @@
 import argparse
 import asyncio
 import os
+import re
 import shlex
 import signal
 import sys
@@ -89,7 +90,9 @@ async def _play(sections: Sequence[Section], console: Console, begun_at: float) 
 
 async def _do(part: str | Command, shell: Shell, console: Console) -> None:
     if isinstance(part, str):
-        console.print(f"[dim]{escape(' '.join(part.split()))}[/]\n")
+        # Where a link leads is of no use on a screen.
+        told = re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", " ".join(part.split()))
+        console.print(f"[dim]{escape(told)}[/]\n")
         return
     console.print(f"[bold cyan]$ {escape(part.text)}[/]", soft_wrap=True)
     output = await shell.type(part)

@@ -181,6 +181,12 @@ async def test_a_fulfillment_happens_once_for_its_key(client: aiohttp.ClientSess
         assert answer.status == 404
 
 
+async def test_the_shop_says_who_it_is_to_whoever_has_its_token(client: aiohttp.ClientSession) -> None:
+    for headers, status in ((TOKEN, 200), ({}, 401)):
+        async with client.get("/admin/shop", headers=headers) as answer:
+            assert answer.status == status
+
+
 async def test_a_level_is_set_however_often_and_of_known_articles_only(
     client: aiohttp.ClientSession, shop: ShopServer
 ) -> None:
