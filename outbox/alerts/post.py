@@ -42,6 +42,9 @@ class PostChannel:
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
             # No `from`: they quote the address.
             raise Undelivered("its address is none that can be called") from None
+        except aiohttp.ClientResponseError:
+            # It quotes the address as well, and what was answered.
+            raise Undelivered("its answer is not HTTP") from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Undelivered(tls_problem(error) or network_reason(error)) from None
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:

@@ -139,6 +139,22 @@ async def test_any_other_answer_than_success_is_a_failure_and_its_text_is_not_qu
         assert await reason(post(place.url)) == f"it answered {status}"
 
 
+@pytest.mark.parametrize("said", [b"220 mail.example.com ready\r\n", b"HTTP/1.1 200 OK\r\nno header\r\n\r\n"])
+async def test_what_does_not_answer_in_http_is_a_failure_and_neither_its_address_nor_its_answer_is_quoted(
+    said: bytes,
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        assert await reason(post(f"http://127.0.0.1:{port}/s3cret")) == "its answer is not HTTP"
+
+
 async def test_a_chat_that_hangs_or_is_not_there_is_given_up_in_time() -> None:
     async with chat() as place:
         place.status = None
