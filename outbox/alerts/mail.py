@@ -70,6 +70,8 @@ class MailChannel:
             raise Undelivered(f"the mail server answered {error.code} ({type(error).__name__})") from None
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             raise Undelivered(_reason(error)) from None
+        except ValueError:
+            raise Undelivered("its host, user or password cannot be sent as it is written") from None
         else:
             # The message is theirs already, whatever becomes of this.
             with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):

@@ -45,6 +45,9 @@ class PostChannel:
         except aiohttp.ClientResponseError:
             # It quotes the address as well, and what was answered.
             raise Undelivered("its answer is not HTTP") from None
+        except ValueError:
+            # Told when it is to be sent: a name that no resolver takes, a user, password or token that no header does.
+            raise Undelivered("its host, user, password or token cannot be sent as it is written") from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Undelivered(tls_problem(error) or network_reason(error)) from None
         if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:

@@ -42,7 +42,8 @@ def _check_url(url: SecretStr) -> SecretStr:
         raise broken_rule("must not contain spaces or line breaks; in a password write them as %20 and so on")
     try:
         parts = urlsplit(text)
-        is_complete = bool(parts.hostname) and parts.port != 0
+        # As a resolver takes it: no label of it is empty, or longer than 63 bytes.
+        is_complete = bool((parts.hostname or "").encode("idna")) and parts.port != 0
     except ValueError:
         is_complete = False
     if not text.startswith(tuple(f"{scheme}://" for scheme in _SCHEMES)) or not is_complete:
@@ -55,6 +56,14 @@ def _check_url(url: SecretStr) -> SecretStr:
     if parts.scheme in _MAIL and (parts.username is None) != (parts.password is None):
         raise broken_rule("must have both user and password, or neither")
     return url
+
+
+def _check_token(token: SecretStr | None) -> SecretStr | None:
+    """Refuse what no header takes; nothing of it is quoted."""
+    text = "" if token is None else token.get_secret_value()
+    if not text.isascii() or any(character.isspace() or not character.isprintable() for character in text):
+        raise broken_rule("must be letters, digits and signs of ASCII, without spaces or line breaks, also at its end")
+    return token
 
 
 class Channel(Strict):
@@ -70,7 +79,9 @@ class Channel(Strict):
         Field(description="What is posted: text as Slack, Mattermost and others take it, or JSON; null: slack."),
     ] = None
     token: Annotated[
-        SecretStr | None, Field(min_length=1, description="Sent as Authorization: Bearer, with https:// only.")
+        SecretStr | None,
+        AfterValidator(_check_token),
+        Field(min_length=1, description="Sent as Authorization: Bearer, with https:// only."),
     ] = None
     sender: Annotated[_Address | None, Field(description="From whom mail comes.")] = None
     recipients: Annotated[
@@ -111,6 +122,8 @@ class Channel(Strict):
                 raise broken_rule("is for mail servers: url is none", field=field)
         if self.token is not None and parts.scheme != "https":
             raise broken_rule("needs https://, or it would travel as it is", field="token")
+        if self.token is not None and parts.username is not None:
+            raise broken_rule("must not be set beside a user in url: both are sent as Authorization", field="token")
         return self
 
 

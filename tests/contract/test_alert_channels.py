@@ -155,6 +155,29 @@ async def test_what_does_not_answer_in_http_is_a_failure_and_neither_its_address
         assert await reason(post(f"http://127.0.0.1:{port}/s3cret")) == "its answer is not HTTP"
 
 
+@pytest.mark.parametrize(
+    ("where", "token"),
+    [
+        ("{host}", "s3cret\n"),
+        ("user:s3cret@{host}", "t0ken"),
+        ("us%3Aer:s3cret@{host}", None),
+        ("user:s3cret%E2%82%AC@{host}", None),
+        ("s3cret..example.com", None),
+    ],
+)
+async def test_what_no_request_can_carry_is_a_failure_and_ends_no_process(where: str, token: str | None) -> None:
+    async with chat() as place:
+        host = place.url.removeprefix("http://")
+        told = await reason(post(f"http://{where.format(host=host)}", token=token))
+    assert told == "its host, user, password or token cannot be sent as it is written"
+
+
+async def test_a_mail_server_whose_name_no_resolver_takes_is_a_failure_and_ends_no_process() -> None:
+    server = MailServer("mail..example.com", None, user=None, password=None, is_tls=False, is_upgraded=False)
+    told = await reason(MailChannel(server, sender="outbox@example.com", timeout_seconds=5))
+    assert told == "its host, user or password cannot be sent as it is written"
+
+
 async def test_a_chat_that_hangs_or_is_not_there_is_given_up_in_time() -> None:
     async with chat() as place:
         place.status = None

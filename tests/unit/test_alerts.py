@@ -169,6 +169,10 @@ def test_a_misspelt_channel_is_told_with_its_place_and_what_was_meant(tmp_path: 
         ("{url: 'smtp://u:s3cret@mail', sender: a@b, recipients: [a@b], starttls: false}", "would travel"),
         ("{url: 'https://hooks/x', recipients: [a@b]}", "for mail servers"),
         ("{url: 'http://hooks/x', token: s3cret}", "needs https://"),
+        ('{url: "https://hooks/x", token: "s3cret\\nline"}', "without spaces or line breaks"),
+        ("{url: 'https://hooks/x', token: s3crét}", "signs of ASCII"),
+        ("{url: 'https://user:s3cret@hooks/x', token: s3cret}", "beside a user"),
+        ("{url: 'https://hooks..example.com/s3cret'}", "name a host"),
     ],
 )
 def test_a_channel_that_cannot_work_is_told_without_what_it_hides(channel: str, about: str, tmp_path: Path) -> None:
