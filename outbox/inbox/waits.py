@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Protocol
 
 from outbox.model.awaited import Look, LookAgain, Waiting, given_up_reason, pause_seconds, waiting_reason
-from outbox.model.creating import Creator, Request, Standing, requests_of, standing_text
+from outbox.model.creating import Creator, Request, Standing, are_on_their_way, requests_of, standing_text
 from outbox.model.delivery import State
 from outbox.model.flow_events import Parked, RecordsAsked, WaitsBegan, WaitsEnded
 from outbox.model.inbox import Parking
@@ -127,8 +128,8 @@ class Waits:
             return ended > 0
         # What was cut off is looked at in the next round: what is due has its turn in between.
         standings = await self._ask(session, looks)
-        over = [look for look in looks if look.missing and look.left_seconds <= 0]
-        again = [_again(look, standings) for look in looks if not look.missing or look.left_seconds > 0]
+        over = [look for look in looks if _is_over(look, standings)]
+        again = [_again(look, standings) for look in looks if not _is_over(look, standings)]
         going = await session.look_again(owner, again) if again else set()
         self._tell(len([one for one in again if one.pause_seconds is None and one.id in going]))
         return await self._give_up(session, owner, over, standings) + len(going) > 0
@@ -188,8 +189,15 @@ class Waits:
 _Standings = Mapping[tuple[str, Registry, str], Standing]
 
 
+def _is_over(look: Look, standings: _Standings) -> bool:
+    """Say whether it has waited for long enough."""
+    # What another flow has before it ends there, and an outage of that flow's target must make no dead letters here.
+    return bool(look.missing) and look.left_seconds <= 0 and not are_on_their_way(look.missing, standings)
+
+
 def _again(look: Look, standings: _Standings) -> LookAgain:
     if not look.missing:
         return LookAgain(look.id, look.epoch, None, look.reason)
-    pause = pause_seconds(look.waited_seconds, look.left_seconds)
+    left_seconds = look.left_seconds if look.left_seconds > 0 else inf
+    pause = pause_seconds(look.waited_seconds, left_seconds)
     return LookAgain(look.id, look.epoch, pause, waiting_reason(look.missing, standing_text(look.missing, standings)))

@@ -29,6 +29,11 @@ class Standing(StrEnum):
     NO_ROOM = "no_room"
     NOT_CONSUMED = "not_consumed"
 
+    @property
+    def is_on_its_way(self) -> bool:
+        """Say whether the flow has it before it, so that it comes to an end by itself: then it stands otherwise."""
+        return self in (Standing.ASKED, Standing.UNDER_WAY, Standing.NO_ROOM)
+
     def told(self, flow: str) -> str:
         """Return it for people; no key is in it, because it is logged."""
         match self:
@@ -88,11 +93,20 @@ def requests_of(looks: Iterable[Look], creators: Mapping[str, Creator]) -> list[
     ]
 
 
+def are_on_their_way(missing: Sequence[Awaited], standings: Mapping[tuple[str, Registry, str], Standing]) -> bool:
+    """Say whether the flows that were asked have all of these records before them."""
+    return all(one is not None and one.is_on_its_way for one in (_standing(one, standings) for one in missing))
+
+
 def standing_text(missing: Sequence[Awaited], standings: Mapping[tuple[str, Registry, str], Standing]) -> str | None:
     """Return how it stands with the first record that a flow was asked for; None: none was."""
     for one in missing:
-        registry = Registry(one.reference.entity, one.reference.system)
-        standing = None if one.creator is None else standings.get((one.creator, registry, one.reference.key))
+        standing = _standing(one, standings)
         if standing is not None and one.creator is not None:
             return standing.told(one.creator)
     return None
+
+
+def _standing(one: Awaited, standings: Mapping[tuple[str, Registry, str], Standing]) -> Standing | None:
+    registry = Registry(one.reference.entity, one.reference.system)
+    return None if one.creator is None else standings.get((one.creator, registry, one.reference.key))

@@ -8,7 +8,7 @@ from outbox.app import Roles
 from outbox.config.settings import Settings
 from outbox.model.dead_letters import Action, Decision
 from outbox.postgres.dead_letters import dead_letter_session
-from sandbox.crm_faults import Fault, Script
+from sandbox.crm_faults import Fault, Faults, Script
 from tests.kit.linked_flows import CUSTOMERS, LinkedFlows
 from tests.kit.running import running
 from tests.kit.waiting import until
@@ -90,6 +90,32 @@ async def test_a_customer_that_is_refused_when_it_is_created_again_makes_the_ord
         row = await flows.site.in_state(order, "dead")
     assert f"s for it, and in flow {CUSTOMERS} it waits for a person (outbox dead list" in row["reason"]
     assert len(await asked(flows)) == 1
+
+
+async def test_an_outage_that_is_longer_than_the_wait_makes_no_dead_letter_of_an_order_whose_customer_is_under_way(
+    flows: LinkedFlows,
+) -> None:
+    flows.site.crm.set_faults(Faults(shares={Fault.UNAVAILABLE_503: 1.0}, retry_after_seconds=0))
+    async with running(creating(flows, within="300ms")):
+        customer = await flows.customer("C-1")
+        await until(lambda: flows.site.delivery(customer), what="the customer is under way")
+        order = await flows.order("SO-1", "C-1")
+
+        async def has_waited_too_long() -> bool:
+            row = await flows.site.delivery(order)
+            assert row is None or row["state"] != "dead", row["reason"]
+            return bool(
+                await flows.site.database.value(
+                    "select exists (select from inbox.delivery d where d.message_id = $1"
+                    " and d.waits_until < clock_timestamp() and d.look_at > d.waits_until + interval '500 ms')",
+                    order,
+                )
+            )
+
+        await until(has_waited_too_long, what="the order has waited for longer than its rule says")
+        flows.site.crm.set_faults(Faults())
+        await flows.site.in_state(order, "applied")
+    assert [ref for ref, _ in flows.effects()] == ["C-1", "SO-1"]
 
 
 async def test_a_customer_of_which_nobody_has_told_makes_a_dead_letter_that_says_so(flows: LinkedFlows) -> None:
