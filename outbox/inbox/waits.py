@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Protocol
 
+from outbox.inbox.reach import Reach
 from outbox.model.awaited import Look, LookAgain, Waiting, given_up_reason, pause_seconds, waiting_reason
 from outbox.model.creating import Creator, Request, Standing, are_on_their_way, requests_of, standing_text
 from outbox.model.delivery import State
@@ -32,8 +33,8 @@ class WaitSession(Protocol):
         """Let deliveries wait; return those that do."""
         ...
 
-    async def waits(self, owner: str, most: int) -> list[Look]:
-        """Return what waits and is to be looked at again, no more than so many."""
+    async def waits(self, owner: str, most: int, reach_seconds: float | None = None) -> list[Look]:
+        """Return what waits and is to be looked at again, no more than so many, and so far back (None: all)."""
         ...
 
     async def look_again(self, owner: str, looks: Sequence[LookAgain]) -> set[int]:
@@ -88,6 +89,8 @@ class Waits:
         self._settings = settings
         self._searched: set[tuple[str, Registry, str]] = set()
         self._look_at = 0.0
+        # Each look leaves an entry behind it, for as long as any transaction can still see it.
+        self._reach = Reach(clock)
         self._lanes: frozenset[tuple[int, int]] = frozenset()
         self._new_lanes: set[int] = set()
         self._walked_to = 0
@@ -122,7 +125,8 @@ class Waits:
         ended = await self._anew(session, owner, lanes)
         if not self._settings.may_wait or self.seconds_left() > 0:
             return ended > 0
-        looks = await session.waits(owner, _MOST)
+        looks = await session.waits(owner, _MOST, self._reach.begin(lanes))
+        self._reach.end(max([look.due_seconds for look in looks], default=0.0))
         if not looks:
             self._look_at = self._clock() + _LOOK_EVERY_SECONDS
             return ended > 0

@@ -73,7 +73,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A delivery that waits and is looked at again. ``missing``: what is still not known; empty: it may go on."""
+    """A delivery that waits and is looked at again. ``missing``: what is still not known; empty: it may go on.
+
+    ``due_seconds``: for how long the look has been due.
+    """
 
     id: int
     epoch: int
@@ -83,6 +86,7 @@ class Look:
     left_seconds: float
     reason: str
     missing: tuple[Awaited, ...]
+    due_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,10 +34,12 @@ class WaitCalls(ReferenceReads):
             )
         return {row["id"] for row in rows}
 
-    async def waits(self, owner: str, most: int) -> list[Look]:
-        """Return what waits and is to be looked at again, no more than so many."""
+    async def waits(self, owner: str, most: int, reach_seconds: float | None = None) -> list[Look]:
+        """Return what waits and is to be looked at again, no more than so many, and so far back (None: all)."""
         with postgres_errors(self._server):
-            rows = await self._connection.fetch("select * from inbox.waits($1, $2, $3)", self._flow, owner, most)
+            rows = await self._connection.fetch(
+                "select * from inbox.waits($1, $2, $3, $4)", self._flow, owner, most, reach_seconds
+            )
         return [
             Look(
                 row["id"],
@@ -48,6 +50,7 @@ class WaitCalls(ReferenceReads):
                 row["left_seconds"],
                 row["reason"],
                 from_json(row["missing"]),
+                row["due_seconds"],
             )
             for row in rows
         ]

@@ -1,7 +1,9 @@
-create or replace function inbox.waits(wanted_flow text, me text, most integer)
+create or replace function inbox.waits(
+    wanted_flow text, me text, most integer, reach_seconds double precision default null
+)
 returns table (
     id bigint, epoch bigint, message_id text, sequence bigint, waited_seconds double precision,
-    left_seconds double precision, reason text, missing text
+    left_seconds double precision, reason text, missing text, due_seconds double precision
 )
 language plpgsql
 stable
@@ -16,6 +18,7 @@ as $$
 #variable_conflict use_column
 declare
     at      timestamptz := clock_timestamp();
+    since   timestamptz := coalesce(at - make_interval(secs => reach_seconds), '-infinity');
     of_lane integer;
 begin
     select greatest(most / greatest(count(*), 1), 1) into of_lane
@@ -32,17 +35,18 @@ begin
                                                 and k.external_id = w.wanted ->> 'key')
                                 else exists (select from xref.link k
                                               where k.entity = w.wanted ->> 'entity' and k.system = w.wanted ->> 'system'
-                                                and k.canonical_key = w.wanted ->> 'key') end)
+                                                and k.canonical_key = w.wanted ->> 'key') end),
+               extract(epoch from at - d.look_at)::double precision
           from inbox.lane l
          cross join lateral (
                select x.* from inbox.delivery x
-                where x.flow = wanted_flow and x.lane = l.lane and x.look_at <= at
+                where x.flow = wanted_flow and x.lane = l.lane and x.look_at between since and at
                 order by x.look_at
                 limit of_lane) d
          where l.flow = wanted_flow and l.owner = me and l.leased_until > at;
 end
 $$;
 comment on function inbox.waits is
-    'The deliveries of the caller''s lanes that wait for ids and are to be looked at again, no more than "most" (of each lane its part of it): for how long they have waited, for how long they may yet, and what is still missing (null: nothing, they may go on). Changes nothing, and reads no payload.';
+    'The deliveries of the caller''s lanes that wait for ids and are to be looked at again, no more than "most" (of each lane its part of it): for how long they have waited, for how long they may yet, what is still missing (null: nothing, they may go on), and for how long the look has been due. "reach_seconds": what was to be looked at before that is not looked for (null: everything), as with inbox.fetch. Changes nothing, and reads no payload.';
 revoke all on function inbox.waits from public;
 grant execute on function inbox.waits to outbox_adapter;

@@ -14,6 +14,8 @@ from tests.kit.inbox import FLOW, HASH, LANES, Inbox, applied, arrival
 from tests.kit.work import rows_touched, touched_by
 
 _ROWS = 40_000
+_DUE, _LOOK = "inbox.delivery_due", "inbox.delivery_look"
+_ENTRIES_READ = "select pg_stat_get_xact_tuples_returned($1::text::regclass)"
 T = TypeVar("T")
 
 
@@ -212,10 +214,39 @@ async def test_a_look_passes_over_what_a_strangers_transaction_keeps_of_what_was
         assert (standing.oldest_due_age_seconds > 0, read <= 20) == (True, True), read
 
 
-async def _entries_read(connection: asyncpg.Connection, work: Awaitable[T]) -> tuple[T, int]:
-    """Do work in a transaction; return (its result, entries read of the index of what is due, the dead ones too)."""
-    count = "select pg_stat_get_xact_tuples_returned('inbox.delivery_due'::regclass)"
+async def test_a_look_at_what_waits_passes_over_what_a_strangers_transaction_keeps_of_former_looks(
+    database: Database,
+) -> None:
+    async with InboxStore(database.server).session(FLOW) as session, database.connection() as report:
+        await session.register(LANES)
+        await session.hold_lanes("me", 60)
+        await report.execute("begin isolation level repeatable read; select 1")
+        connection = session._connection
+        await connection.execute("alter table inbox.delivery set (autovacuum_enabled = off)")
+        await connection.execute(
+            "insert into inbox.delivery (flow, message_id, sequence, type, version, key, lane, state, look_at,"
+            " waits_since, waits_until, waits_for, reason, reason_class)"
+            " select $1::text, 'm' || n, n, 't', 1, 'k' || n, outbox.lane_of('k' || n, n, 4), 'ready',"
+            " now() - interval '1 minute', now(), now() + interval '1 hour', '[]', 'r', 'waits'"
+            " from generate_series(1, $2::int) n",
+            FLOW,
+            _ROWS,
+        )
+        await connection.execute(
+            "update inbox.delivery set look_at = case when sequence <= 4 then now() else 'infinity' end"
+        )
+
+        looks, whole = await _entries_read(connection, session.waits("me", 1_000), _LOOK)
+        reach_seconds = max(look.due_seconds for look in looks) + 2
+        same, read = await _entries_read(connection, session.waits("me", 1_000, reach_seconds), _LOOK)
+        assert whole >= _ROWS, "the test has its problem"
+        assert ({look.id for look in same}, read <= 8) == ({look.id for look in looks}, True), read
+        assert len(same) == 4
+
+
+async def _entries_read(connection: asyncpg.Connection, work: Awaitable[T], index: str = _DUE) -> tuple[T, int]:
+    """Do work in a transaction; return (its result, entries read of an index, the dead ones too)."""
     async with connection.transaction():
-        before = await connection.fetchval(count)
+        before = await connection.fetchval(_ENTRIES_READ, index)
         result = await work
-        return result, await connection.fetchval(count) - before
+        return result, await connection.fetchval(_ENTRIES_READ, index) - before
