@@ -47,6 +47,8 @@ begin
           join outbox.alert_route t on t.channel = r.channel and t.recipients = r.recipients
          where a.subject = judged_subject and a.rule = any (judged_rules) and a.over_at is null
            and a.raised_at is not null and a.calm_at is null
+           -- One that is being pruned is made anew by the next look.
+           for key share of t
         on conflict do nothing;
         -- Of what has become fewer, more is news again.
         update outbox.alert_notice n

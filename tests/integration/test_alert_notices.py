@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -14,6 +15,7 @@ from outbox.model.alert_rules import FLOW_RULES, AlertRule, Broken, Judgement
 from outbox.model.notices import Claim, Kind
 from outbox.postgres.alerts import AlertSession, AlertStore
 from tests.kit.database import Database
+from tests.kit.waiting import until
 
 OPS = Addressees((Route("ops"),), "it@example.com", "docs/r.md", None)
 LATE = Broken(AlertRule.LATE, "it has waited")
@@ -253,3 +255,29 @@ async def test_many_who_judge_and_tell_at_once_tell_each_of_them_once(database: 
         for _ in range(4):
             group.create_task(work())
     assert len(told) == len(set(told)) == len(flows) * 3 * 2
+
+
+async def test_whoever_is_to_be_told_through_a_route_that_is_pruned_is_told_at_the_next_look(alerts: Alerts) -> None:
+    await alerts.see(LATE)
+    await alerts.see()
+    async with alerts.database.connection() as pruner:
+        transaction = pruner.transaction()
+        await transaction.start()
+        await pruner.execute("select from outbox.alert_route for update")
+        async with asyncio.TaskGroup() as group:
+            look = group.create_task(alerts.see(LATE))
+            await until(partial(_waits_for_a_lock, alerts.database), what="the look waits for the pruner")
+            await pruner.execute("delete from outbox.alert_route")
+            await transaction.commit()
+        assert look.result() == 1
+    await alerts.see(LATE)
+    assert ("a", "raised") in await alerts.told()
+
+
+async def _waits_for_a_lock(database: Database) -> bool:
+    return bool(
+        await database.value(
+            "select exists (select from pg_stat_activity"
+            " where datname = current_database() and wait_event_type = 'Lock')"
+        )
+    )
