@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from outbox.flow.contract import Contract, ContractKey, ContractSet
+from outbox.flow.contract_compared import Reason
 from outbox.flow.contract_keywords import DEPRECATED_ON
-from outbox.flow.contract_level import Reason
 from outbox.flow.contract_narrowing import narrowings
 from outbox.flow.schema_view import View, is_same
 from outbox.model.contract import contract_name

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from outbox.flow.contract_compared import Compared, Pair
 from outbox.flow.schema_view import View
 
 # Beside these nobody knows which names an object may have.
@@ -22,24 +23,17 @@ _MERGEABLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
-    """Why something that ``a`` allows may be refused by ``b``; ``is_known``: it surely is, else nobody can tell."""
-
-    path: str
-    rule: str
-    allowed: object
-    demanded: object
-    is_known: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Here:
-    """Where the comparison is. ``is_open``: other schemas describe this value, too, so it may have other names."""
+    """Where the comparison is. ``is_open``: other schemas describe this value, too, so it may have other names.
+
+    ``pairs``: what is compared further up. ``path`` begins at the last of them.
+    """
 
     path: str = ""
     is_open: bool = False
-    pairs: frozenset[tuple[int, int, bool]] = frozenset()
+    pairs: frozenset[Pair] = frozenset()
     tells_removed: bool = False
+    compared: Compared = field(default_factory=Compared)
 
     def at(self, part: object) -> Here:
         """Return the place one step down."""
@@ -49,9 +43,9 @@ class Here:
         """Return the same place, of which this schema does not say everything."""
         return replace(self, is_open=True)
 
-    def within(self, pair: tuple[int, int, bool]) -> Here:
-        """Return the same place, below the comparison of these two."""
-        return replace(self, pairs=self.pairs | {pair})
+    def within(self, pair: Pair) -> Here:
+        """Return the same place, below the comparison of these two, and paths that begin there."""
+        return replace(self, path="", pairs=self.pairs | {pair})
 
 
 @dataclass(frozen=True, slots=True)

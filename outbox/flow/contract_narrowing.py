@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from outbox.flow.contract_level import Here, Level, Reason, merged, parts
+from outbox.flow.contract_compared import Reason
+from outbox.flow.contract_level import Here, Level, merged, parts
 from outbox.flow.contract_limits import ABOUT, keeps
 from outbox.flow.schema_view import View, is_among, is_same, types_of
 
@@ -34,16 +35,45 @@ def narrowings(a: View, b: View, *, tells_removed: bool = False) -> list[Reason]
 
     With ``tells_removed`` a property of ``b`` that ``a`` does not declare is a reason, too.
     """
-    return list(_reasons(a, b, Here(tells_removed=tells_removed)))
+    pending = [(a, b, Here(tells_removed=tells_removed))]
+    while True:
+        try:
+            found = _reasons(*pending[-1])
+        except _TooDeepError as deep:
+            # What lies that deep is compared first, with all of the stack; what asked for it then finds it known.
+            pending.append((deep.a, deep.b, deep.here))
+            continue
+        pending.pop()
+        if not pending:
+            return found
 
 
-def _reasons(a: View, b: View, here: Here) -> Iterator[Reason]:
+class _TooDeepError(Exception):
+    """Two schemas lie so deep that comparing them now could run out of stack."""
+
+    def __init__(self, a: View, b: View, here: Here) -> None:
+        self.a, self.b, self.here = a, b, here
+
+
+def _reasons(a: View, b: View, here: Here) -> list[Reason]:
     a, b = a.followed(), b.followed()
+    if b.takes_all() or a.takes_nothing():
+        return []
     pair = (id(a.schema), id(b.schema), here.is_open)
-    # In a circle, what was begun further up decides.
-    if pair in here.pairs or b.takes_all() or a.takes_nothing():
-        return
-    here = here.within(pair)
+    if pair in here.pairs:
+        # In a circle, what was begun further up decides.
+        here.compared.rests_on(pair)
+        return []
+    found = here.compared.known(pair, here.pairs)
+    if found is None:
+        # Without a step down it may be a schema that is made anew each time, and is never found again.
+        if here.path and here.compared.is_deep():
+            raise _TooDeepError(a, b, here)
+        found = here.compared.add(pair, (a, b), lambda: _compare(a, b, here.within(pair)))
+    return [reason.below(here.path) for reason in found]
+
+
+def _compare(a: View, b: View, here: Here) -> Iterator[Reason]:
     ours, theirs = parts(a) or [a.as_true()], parts(b)
     for rule in _WHOLE:
         if any(part.has(rule) for part in theirs) and not is_same(a, b):
