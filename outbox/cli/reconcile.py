@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -16,8 +17,8 @@ from rich.table import Table
 from outbox.cli.common import ConfigOption, errors, moment_of, output, run, settings_of, time_of, usage_problem
 from outbox.config.reconcile import Reconcile
 from outbox.config.settings import Settings
-from outbox.flow.reconciler import reconcile
-from outbox.model.errors import ExitCode
+from outbox.flow.reconciler import Asked, reconcile
+from outbox.model.errors import ExitCode, Misconfigured, Unavailable
 from outbox.model.outcome import NotTold
 from outbox.model.reconciliation import Reconciliation, Verdict
 from outbox.model.reconciliation_text import as_document, difference_document, sum_text
@@ -30,7 +31,9 @@ from outbox.wiring_targets import adapters_of
 _RECONCILE = """\
 Compare, for the events that were written in a window, what was committed, published, applied and what the target has:
 how many, and what they come to. Lists each event and record that differs, with where it stands and the next step.
-Changes nothing. Ends with 1 when a flow is outside of its tolerance, or its target does not tell.
+Changes nothing. Ends with 1 when a flow is outside of its tolerance, or its target does not tell. A flow that cannot be
+compared, for example because its query is wrong, is told, and the others are compared; it then ends with the code of
+that error (78).
 
 Without times it is the newest window that is over, as the flow's reconcile: says. Without --flow it is every flow that
 has one.
@@ -52,6 +55,15 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A flow that could not be compared, and why."""
+
+    flow: str
+    reason: str
+    exit_code: ExitCode
 
 
 def add_to(app: typer.Typer) -> None:
@@ -79,7 +91,7 @@ def _reconcile(
         # Whether it can be read is told before anybody is asked; which time it is, is said by the database's clock.
         moment_of("--since", recent, datetime.now(UTC))
 
-    async def work() -> list[Reconciliation | tuple[str, NotTold]]:
+    async def work() -> list[Reconciliation | _Failed]:
         return await _all(settings, flows, window, recent)
 
     found = run(work)
@@ -92,11 +104,12 @@ def _reconcile(
             output.print_json(data=[as_document(result, _MOST_LISTED) for result in results])
         case Format.CSV:
             typer.echo(_csv(results), nl=False)
-    for one in found:
-        if not isinstance(one, Reconciliation):
-            errors.print(f"[bold red]error:[/] {one[0]}: the target does not tell: {escape(one[1].outcome.reason)}")
-    if len(results) < len(found) or any(result.verdict is not Verdict.AGREES for result in results):
-        raise typer.Exit(ExitCode.CHECK_FAILED)
+    failed = [one for one in found if isinstance(one, _Failed)]
+    for one in failed:
+        errors.print(f"[bold red]error:[/] {escape(f'{one.flow}: {one.reason}')}")
+    if failed or any(result.verdict is not Verdict.AGREES for result in results):
+        # What could not be looked at at all is worse than what was, and does not agree.
+        raise typer.Exit(max((one.exit_code for one in failed), default=ExitCode.CHECK_FAILED))
 
 
 def _flows(settings: Settings, flow: str | None) -> list[str]:
@@ -130,26 +143,36 @@ def _until_now(recent: str, now: datetime) -> Window:
 
 async def _all(
     settings: Settings, flows: Sequence[str], window: Window | None, recent: str | None
-) -> list[Reconciliation | tuple[str, NotTold]]:
+) -> list[Reconciliation | _Failed]:
     adapters = adapters_of(settings)
     store = ReconcileStore(postgres_server(settings, name="outbox-reconcile"))
-    found: list[Reconciliation | tuple[str, NotTold]] = []
     try:
-        async with store.session() as session:
-            if recent is not None:
+        if recent is not None:
+            async with store.session() as session:
                 window = _until_now(recent, await session.now())
-            for name in flows:
-                chosen = settings.flows[name].reconcile or Reconcile()
-                wanted = window or window_before(await session.now(), schedule_of(chosen))
-                await _warn(session, wanted, chosen)
-                result = await reconcile(
-                    subject_of(name, settings.flows[name]), wanted, session, adapters[name], _nothing
-                )
-                found.append((name, result) if isinstance(result, NotTold) else result)
+        return [await _one(settings, name, window, store, adapters[name]) for name in flows]
     finally:
         for adapter in adapters.values():
             await adapter.close()
-    return found
+
+
+async def _one(
+    settings: Settings, name: str, window: Window | None, store: ReconcileStore, target: Asked
+) -> Reconciliation | _Failed:
+    """Compare one flow. What is wrong with it, its query for example, says nothing of the others."""
+    chosen = settings.flows[name].reconcile or Reconcile()
+    try:
+        async with store.session() as session:
+            wanted = window or window_before(await session.now(), schedule_of(chosen))
+            await _warn(session, wanted, chosen)
+            result = await reconcile(subject_of(name, settings.flows[name]), wanted, session, target, _nothing)
+    except Misconfigured as error:
+        return _Failed(name, str(error), error.exit_code)
+    except Unavailable as error:
+        return _Failed(name, f"{error}\n  next step: {error.next_step}", error.exit_code)
+    if isinstance(result, NotTold):
+        return _Failed(name, f"the target does not tell: {result.outcome.reason}", ExitCode.CHECK_FAILED)
+    return result
 
 
 async def _warn(session: ReconcileSession, window: Window, chosen: Reconcile) -> None:
