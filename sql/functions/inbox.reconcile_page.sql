@@ -82,15 +82,16 @@ begin
                 f.id, f.event_id, f.external_id, f.reference
            from found f where f.place <> 'applied' order by f.id limit most_listed)
         union all
-        select looked_up_to, f.place, f.currency, 1::bigint, f.amount, null, f.applied_amount, null,
-               f.id, f.event_id, f.external_id, f.reference
-          from found f where with_applied and f.place = 'applied'
+        -- In order: of several events of one record, the last one says what it is.
+        (select looked_up_to, f.place, f.currency, 1::bigint, f.amount, null, f.applied_amount, null,
+                f.id, f.event_id, f.external_id, f.reference
+           from found f where with_applied and f.place = 'applied' order by f.id)
         union all
         -- Says how far it has looked also where nothing matched.
         select looked_up_to, null, null, 0::bigint, null, null, null, null, null, null, null, null;
 end
 $$;
 comment on function inbox.reconcile_page is
-    'Where the events stand for a flow that were written in a window, looking at no more than "most" of them above the id "after": applied, skipped, dead, in_doubt (parked), waiting (accepted, and on its way), rejected (cannot become a message), unpublished, not_accepted (published, and the flow has no delivery of it: in a queue, or lost). For each place and currency how many, the exact sum of what was committed, how many amounts cannot be read, and the same of what was applied (a person may have edited it); then rows with a "sequence", one for each event that is not applied, up to "most_listed", and with "with_applied" for each that is. Always says up to which id it has looked; no row: the end. Reads the primary key and two unique indexes, and the payloads of what matches.';
+    'Where the events stand for a flow that were written in a window, looking at no more than "most" of them above the id "after": applied, skipped, dead, in_doubt (parked), waiting (accepted, and on its way), rejected (cannot become a message), unpublished, not_accepted (published, and the flow has no delivery of it: in a queue, or lost). For each place and currency how many, the exact sum of what was committed, how many amounts cannot be read, and the same of what was applied (a person may have edited it); then rows with a "sequence", one for each event that is not applied, up to "most_listed", and with "with_applied" for each that is; both in order of "sequence". Always says up to which id it has looked; no row: the end. Reads the primary key and two unique indexes, and the payloads of what matches.';
 revoke all on function inbox.reconcile_page from public;
 grant execute on function inbox.reconcile_page to outbox_adapter;
