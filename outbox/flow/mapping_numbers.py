@@ -51,6 +51,8 @@ def read_number(settings: Number) -> Transform:
         text = value.strip()
         sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text.removeprefix("+"))
         if settings.decimal == "." and settings.thousands is None:
+            if digits.startswith(("+", "-")):
+                raise Refused("is a string that is no number")
             return number_in(sign + digits)
         whole, point, fraction = digits.partition(settings.decimal)
         if set(digits) - signs or not _is_grouped(whole, settings.thousands):

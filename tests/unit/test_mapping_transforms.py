@@ -190,3 +190,9 @@ def test_a_table_of_a_file_has_what_was_read() -> None:
 
 def test_a_chain_goes_on_until_nothing_is_left() -> None:
     assert changed('"a;;b"', [{"split": ";"}, "empty_is_missing", "uppercase", {"join": "+"}]) == "A+B"
+
+
+@pytest.mark.parametrize("settings", ["number", {"number": {"decimal": ","}}, {"number": {"thousands": "'"}}])
+@pytest.mark.parametrize("text", ["+-5", "-+5", "--5", "++5", "+ -5"])
+def test_a_number_has_one_sign(text: str, settings: object) -> None:
+    assert "is a string that is no number" in reason(json.dumps(text), settings)
