@@ -174,13 +174,16 @@ def _circuit(flow: FlowStatus) -> str | None:
 def _totals(last: LastReconciliation) -> str:
     """Say how the newest window of a flow came out."""
     window = f"of {last.since:%Y-%m-%d %H:%M}Z to {last.until:%Y-%m-%d %H:%M}Z"
-    step = "" if last.verdict == Verdict.AGREES else f'; next step: "outbox reconcile --flow {last.flow}"'
+    is_over = last.verdict == Verdict.UNTOLD
+    span = f" --from {last.since:%Y-%m-%dT%H:%M:%SZ} --to {last.until:%Y-%m-%dT%H:%M:%SZ}" if is_over else ""
+    step = "" if last.verdict == Verdict.AGREES else f'; next step: "outbox reconcile --flow {last.flow}{span}"'
     totals = last.result.get("totals")
     is_asked = isinstance(totals, list) and any(total["place"] == "target" for total in totals)
     told = {
         Verdict.AGREES: "agree" if is_asked else "agree as far as the inbox; the target was not asked",
         Verdict.LATE: "lack what waits or is parked",
         Verdict.DISAGREES: "disagree",
+        Verdict.UNTOLD: "were never told by the target and are given up",
     }[last.verdict]
     return f"{last.flow}: the totals {window} {told}{step}"
 

@@ -45,6 +45,7 @@ _WORDS: Mapping[Verdict, str] = {
     Verdict.AGREES: "[green]agrees[/]",
     Verdict.LATE: "[yellow]late[/]: what is missing waits or is parked",
     Verdict.DISAGREES: "[bold red]disagrees[/]",
+    Verdict.UNTOLD: "[bold red]was never told[/]",
 }
 _MOST_LISTED = 1000
 

@@ -7,7 +7,7 @@ never missing. It changes nothing that is reconciled, and holds no transaction o
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,7 +17,7 @@ from outbox.flow.reconcile import compare
 from outbox.flow.reconcile_names import MOST_LISTED
 from outbox.model.lifecycle import Report
 from outbox.model.outcome import Configuration, NotTold
-from outbox.model.reconcile_events import Reconciled, TotalsUntold
+from outbox.model.reconcile_events import Reconciled, TotalsGivenUp, TotalsUntold
 from outbox.model.reconciliation import (
     ON_THE_WAY,
     UNEXPLAINED,
@@ -76,6 +76,10 @@ class TaskSession(BookSession, Protocol):
 
     async def begin(self, flow: str, schedule: Schedule, lease_seconds: float) -> Task | None:
         """Take the next window that is due."""
+        ...
+
+    async def give_up(self, flow: str, schedule: Schedule) -> Sequence[Window]:
+        """End what was begun, is too old to be made good, and nobody has."""
         ...
 
     async def renew(self, task: Task, lease_seconds: float) -> bool:
@@ -198,6 +202,8 @@ class Reconciler:
             pulse.beat()
             async with self._store.session() as session:
                 pulse.establish()
+                for window in await session.give_up(self._subject.flow, self._schedule):
+                    self._report(self._given_up(window))
                 while not stop.is_set() and await self._next(session, stop, pulse):
                     pulse.beat()
             await stop.pause(pause_seconds)
@@ -220,13 +226,17 @@ class Reconciler:
         except _GivenUp:
             return False
         if isinstance(result, NotTold):
-            # Asked again when the lease is over: until then nobody knows what the window comes to.
+            # Asked again when the lease is over, and meanwhile the next one: nobody knows yet what this one comes to.
             self._report(TotalsUntold(self._subject.flow, _text(task.window.since), result.outcome.reason))
             return False
         # Told before it is stored: killed in between, it is told twice, and not never.
         self._tell(result)
         await session.end(task, result)
         return True
+
+    def _given_up(self, window: Window) -> TotalsGivenUp:
+        since, until = _text(window.since), _text(window.until)
+        return TotalsGivenUp(self._subject.flow, since, until, self._owner.name, self._owner.runbook)
 
     def _tell(self, result: Reconciliation) -> None:
         self._report(

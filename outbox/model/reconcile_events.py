@@ -36,4 +36,15 @@ class TotalsUntold:
     reason: str
 
 
-ReconcileEvents = Reconciled | TotalsUntold
+@dataclass(frozen=True, slots=True)
+class TotalsGivenUp:
+    """A window whose totals were not told for six periods is not asked for again; its row says ``untold``."""
+
+    flow: str
+    since: str
+    until: str
+    owner: str | None
+    runbook: str | None
+
+
+ReconcileEvents = Reconciled | TotalsUntold | TotalsGivenUp

@@ -43,6 +43,8 @@ class Verdict(StrEnum):
     AGREES = "agrees"
     LATE = "late"
     DISAGREES = "disagrees"
+    UNTOLD = "untold"
+    """Given up: the target did not tell for six periods. No comparison comes to this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,17 @@ class ReconcileSession:
             )
         return None if row is None else Task(row["id"], row["epoch"], Window(row["since"], row["until"]))
 
+    async def give_up(self, flow: str, schedule: Schedule) -> list[Window]:
+        """End what was begun, is too old to be made good, and nobody has, as untold; return that."""
+        with postgres_errors(self._server, needs=_NEEDS):
+            rows = await self._connection.fetch(
+                "select * from outbox.give_up_reconciliations($1, $2, $3)",
+                flow,
+                schedule.every_seconds,
+                schedule.lag_seconds,
+            )
+        return [Window(row["since"], row["until"]) for row in rows]
+
     async def renew(self, task: Task, lease_seconds: float) -> bool:
         """Keep a window for longer; False: another process has it."""
         with postgres_errors(self._server, needs=_NEEDS):

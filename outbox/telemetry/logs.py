@@ -286,7 +286,7 @@ def _write(log: structlog.typing.FilteringBoundLogger, event: Lifecycle) -> None
             write_xref(log, event)
         case flow_events.DeliveriesForgotten(deliveries):
             log.debug("deliveries forgotten", deliveries=deliveries)
-        case reconcile_events.Reconciled() | reconcile_events.TotalsUntold():
+        case reconcile_events.Reconciled() | reconcile_events.TotalsUntold() | reconcile_events.TotalsGivenUp():
             write_totals(log, event)
         case _:
             assert_never(event)

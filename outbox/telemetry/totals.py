@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter
 
 from outbox.model.lifecycle import Lifecycle
-from outbox.model.reconcile_events import Reconciled, TotalsUntold
+from outbox.model.reconcile_events import Reconciled, TotalsGivenUp, TotalsUntold
 from outbox.model.reconciliation import Verdict
 from outbox.model.settings_events import FlowStarted
 
@@ -38,6 +38,8 @@ class TotalsMetrics:
                 self._unexplained.labels(event.flow).inc(event.unexplained)
             case TotalsUntold(flow):
                 self._untold.labels(flow).inc()
+            case TotalsGivenUp(flow):
+                self._reconciliations.labels(flow, Verdict.UNTOLD).inc()
             case FlowStarted(flow):
                 self._begin_flow(flow)
             case _:

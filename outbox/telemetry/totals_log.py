@@ -7,7 +7,7 @@ from typing import assert_never
 
 import structlog
 
-from outbox.model.reconcile_events import Reconciled, ReconcileEvents, TotalsUntold
+from outbox.model.reconcile_events import Reconciled, ReconcileEvents, TotalsGivenUp, TotalsUntold
 from outbox.model.reconciliation import Verdict
 
 
@@ -24,5 +24,8 @@ def write_totals(log: structlog.typing.FilteringBoundLogger, event: ReconcileEve
                 log.error("the totals disagree", **asdict(event), **step)
         case TotalsUntold():
             log.error("the target does not tell its totals, it is asked again", **asdict(event))
+        case TotalsGivenUp(flow=flow):
+            once_more = f'"outbox reconcile --flow {flow}" with --from and --to asks once more'
+            log.error("the target never told these totals, they are given up", **asdict(event), next_step=once_more)
         case _:
             assert_never(event)

@@ -9,12 +9,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    -- Decimal: in binary the end of a window can be no multiple of 1.1 s, and the window after it is the same one again.
     every  constant numeric := every_seconds;
-    newest timestamptz := to_timestamp(
-        floor(extract(epoch from clock_timestamp() - make_interval(secs => lag_seconds)) / every) * every);
-    known  timestamptz := (select max(r.until) from outbox.reconciliation r
-                            where r.flow = wanted_flow and r.ended_at is not null);
+    newest constant timestamptz := outbox.newest_window_end(every_seconds, lag_seconds);
+    known  timestamptz := (select max(r.until) from outbox.reconciliation r where r.flow = wanted_flow);
     wanted timestamptz := newest;
 begin
     if known is not null then
@@ -22,21 +19,31 @@ begin
         wanted := to_timestamp((floor(extract(epoch from known) / every) + 1) * every);
         wanted := greatest(wanted, newest - make_interval(secs => every_seconds * 6));
     end if;
-    if wanted > newest then
-        return;
+    -- New ones come first: those that the target did not tell, asked again and again, would hold them up.
+    if wanted <= newest then
+        return query
+            insert into outbox.reconciliation (flow, since, until, leased_until)
+            values (wanted_flow, wanted - make_interval(secs => window_seconds), wanted,
+                    clock_timestamp() + make_interval(secs => lease_seconds))
+            on conflict on constraint reconciliation_is_unique do nothing
+            returning id, epoch, since, until;
+        if found then
+            return;
+        end if;
     end if;
     return query
-        insert into outbox.reconciliation (flow, since, until, leased_until)
-        values (wanted_flow, wanted - make_interval(secs => window_seconds), wanted,
-                clock_timestamp() + make_interval(secs => lease_seconds))
-        on conflict on constraint reconciliation_is_unique do update
-           set epoch = outbox.reconciliation.epoch + 1, leased_until = excluded.leased_until,
-               began_at = clock_timestamp()
-         where outbox.reconciliation.ended_at is null and outbox.reconciliation.leased_until < clock_timestamp()
-        returning id, epoch, since, until;
+        update outbox.reconciliation u
+           set epoch = u.epoch + 1, began_at = clock_timestamp(),
+               leased_until = clock_timestamp() + make_interval(secs => lease_seconds)
+         where u.id = (select r.id from outbox.reconciliation r
+                        where r.flow = wanted_flow and r.ended_at is null and r.leased_until < clock_timestamp()
+                          and r.until >= newest - make_interval(secs => every_seconds * 6)
+                        order by r.leased_until, r.until
+                        limit 1 for update skip locked)
+        returning u.id, u.epoch, u.since, u.until;
 end
 $$;
 comment on function outbox.begin_reconciliation is
-    'Takes the next window of a flow that is due, for as long as its lease: windows end at multiples of "every" (UTC), and are due "lag" later. No row: none is due, or another process has it. After a stop up to seven windows are made good, in order.';
+    'Takes the next window of a flow, for as long as its lease: one that is due and was never begun (windows end at multiples of "every" (UTC), and are due "lag" later), in order, else one of the last seven that was begun and did not come to its end, as the one longest ago. No row: there is none, or other processes have them. After a stop up to seven windows are made good.';
 revoke all on function outbox.begin_reconciliation from public;
 grant execute on function outbox.begin_reconciliation to outbox_adapter;

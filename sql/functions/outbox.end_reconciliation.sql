@@ -16,10 +16,7 @@ begin
     if ended_flow is null then
         return false;
     end if;
-    delete from outbox.reconciliation r
-     where r.flow = ended_flow
-       and r.until < (select k.until from outbox.reconciliation k where k.flow = ended_flow
-                       order by k.until desc, k.since desc offset 399 limit 1);
+    perform outbox.prune_reconciliations(ended_flow);
     return true;
 end
 $$;

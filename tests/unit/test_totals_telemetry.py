@@ -7,7 +7,7 @@ import json
 import pytest
 import structlog
 
-from outbox.model.reconcile_events import Reconciled, TotalsUntold
+from outbox.model.reconcile_events import Reconciled, TotalsGivenUp, TotalsUntold
 from outbox.telemetry import logs
 from outbox.telemetry.logs import LifecycleLog
 from outbox.telemetry.metrics import Metrics
@@ -38,12 +38,14 @@ def test_totals_that_disagree_are_an_error_with_owner_and_next_step(
 def test_windows_are_counted_by_what_they_came_to_from_zero_on() -> None:
     metrics = Metrics(lanes=(), flows=(FLOW,))
     before = metrics.exposition().decode()
-    for event in (told("disagrees"), told("agrees"), TotalsUntold(FLOW, "2026-11-01", "answered 503")):
+    given_up = TotalsGivenUp(FLOW, "2026-11-01", "2026-11-02", "sales@example.com", None)
+    for event in (told("disagrees"), told("agrees"), TotalsUntold(FLOW, "2026-11-01", "answered 503"), given_up):
         metrics(event)
     after = metrics.exposition().decode()
     for series in (
         f'outbox_reconciliations_total{{flow="{FLOW}",verdict="disagrees"}}',
         f'outbox_reconciliations_total{{flow="{FLOW}",verdict="agrees"}}',
+        f'outbox_reconciliations_total{{flow="{FLOW}",verdict="untold"}}',
         f'outbox_reconciliation_untold_total{{flow="{FLOW}"}}',
     ):
         assert f"{series} 0.0" in before
