@@ -129,17 +129,26 @@ def _window(since: str | None, until: str | None) -> Window | None:
         return None
     if since is None or until is None:
         usage_problem("--from and --to go together")
-    window = Window(time_of("--from", since), time_of("--to", until))
+    window = Window(_second("--from", since), _second("--to", until))
     if window.since >= window.until:
         usage_problem("--from must be before --to")
     return window
 
 
+def _second(option: str, text: str) -> datetime:
+    """Return a time, or end because of its fraction: targets are asked in seconds, and would tell of another window."""
+    time = time_of(option, text)
+    if time.microsecond:
+        usage_problem(f"{option}: {text!r} has a fraction of a second; windows begin and end with whole ones")
+    return time
+
+
 def _until_now(recent: str, now: datetime) -> Window:
-    window = Window(moment_of("--since", recent, now), now)
-    if window.since >= window.until:
+    since = moment_of("--since", recent, now)
+    if since >= now:
         usage_problem("--since must be before now")
-    return window
+    # Whole seconds around it, so that books and target are asked for the same.
+    return Window(since.replace(microsecond=0), now.replace(microsecond=0) + timedelta(seconds=1))
 
 
 async def _all(

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import asyncpg
@@ -24,6 +24,7 @@ _PAGE = "select * from inbox.reconcile_page($1, $2, $3, $4, $5, $6, $7, $8, $9, 
 _NEEDS = "grant outbox_adapter to this user"
 # Syntax, names and permissions: what is wrong with a query and names no value.
 _TELLING = "42"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +180,10 @@ class ReconcileSession:
 
 def window_before(now: datetime, schedule: Schedule) -> Window:
     """Return the newest window that is due at this time of the database, as `outbox.begin_reconciliation` has it."""
-    seconds = (now.timestamp() - schedule.lag_seconds) // schedule.every_seconds * schedule.every_seconds
-    until = datetime.fromtimestamp(seconds, tz=now.tzinfo)
+    # In decimals, and of as many digits as the database takes of a float: in binary a window could end a period early.
+    every, lag = (Decimal(f"{seconds:.15g}") for seconds in (schedule.every_seconds, schedule.lag_seconds))
+    reached = Decimal((now - _EPOCH) // timedelta(microseconds=1)).scaleb(-6) - lag
+    until = _EPOCH + timedelta(microseconds=int((reached // every * every).scaleb(6)))
     return Window(until - timedelta(seconds=schedule.window_seconds), until)
 
 

@@ -44,3 +44,16 @@ async def test_a_wrong_query_is_told_and_the_other_flows_are_compared(cli: Cli, 
     assert "wrong: flows.wrong.reconcile.committed: the query cannot be used: 42P01" in ended.err
     assert "slow: " in ended.err
     assert ended.code == ExitCode.MISCONFIGURED
+
+
+async def test_a_window_of_fractions_of_seconds_is_refused(cli: Cli, database: Database) -> None:
+    flows(cli.folder, one={})
+    outbox = Verbs(cli.folder, database.url)
+    for option, span in (
+        ("--from", ("--from", "2026-01-01T00:00:00.5", "--to", "2026-01-02")),
+        ("--to", ("--from", "2026-01-01", "--to", "2026-01-02T00:00:00.000001Z")),
+    ):
+        ended = await outbox("reconcile", *span)
+        assert ended.code == ExitCode.USAGE
+        assert f"{option}: " in ended.err
+        assert "has a fraction of a second" in ended.err
