@@ -129,23 +129,28 @@ class CompiledField:
         return made
 
     def _transformed(self, scope: Scope, found: object) -> object:
-        has_places = True
+        # Where in the source's list each entry stood, None: the list was made by a transform.
+        places: Sequence[int] | None = range(len(found)) if isinstance(found, list) else None
         for step in self.steps:
             if found is None or found is MISSING:
                 return found
             if step.takes_lists:
-                found = step.call(found)
-                has_places = False
+                found, places = step.call(found), None
             elif isinstance(found, list):
-                found = self._each(scope, step, found, has_places=has_places)
+                found, places = self._each(scope, step, found, places)
             else:
                 found = self._one(scope, step, found, None)
         return found
 
-    def _each(self, scope: Scope, step: Step, found: Sequence[object], *, has_places: bool) -> object:
+    def _each(
+        self, scope: Scope, step: Step, found: Sequence[object], places: Sequence[int] | None
+    ) -> tuple[object, Sequence[int] | None]:
+        """Return what a transform makes of each entry, and where those stood that it has not dropped."""
         changed: list[object] = []
+        kept: list[int] = []
         is_pending = False
-        for place, entry in enumerate(found):
+        for number, entry in enumerate(found):
+            place = None if places is None else places[number]
             try:
                 value = None if entry is None else self._one(scope, step, entry, place)
             except _Pending:
@@ -153,13 +158,15 @@ class CompiledField:
                 is_pending = True
                 continue
             except Refused as refused:
-                where = self.source.where(scope, place) if has_places else None
+                where = None if place is None else self.source.where(scope, place)
                 raise Refused(refused.reason, refused.source or where) from None
             if value is not MISSING:
                 changed.append(value)
+                if place is not None:
+                    kept.append(place)
         if is_pending:
             raise _Pending
-        return changed
+        return changed, None if places is None else kept
 
     def _one(self, scope: Scope, step: Step, value: object, place: int | None) -> object:
         changed = step.call(value)

@@ -263,3 +263,21 @@ def test_where_each_value_came_from_can_be_told() -> None:
         ("kind", "constant", None, ()),
     ]
     assert (traces[0].found, traces[0].value) == ("so-1", "SO-1")
+
+
+@pytest.mark.parametrize(
+    ("transform", "place"),
+    [
+        (["empty_is_missing", "number"], "v[2]"),
+        (["empty_is_missing", "trim", "empty_is_missing", "number"], "v[2]"),
+        (["distinct", "number"], "v"),
+        (["empty_is_missing", {"xref": {"entity": "customer", "system": "crm"}}], "v[1]"),
+        (["distinct", "empty_is_missing", {"xref": {"entity": "customer", "system": "crm"}}], "v"),
+    ],
+)
+def test_an_error_names_the_place_in_the_event_also_behind_entries_that_were_dropped(
+    transform: object, place: str
+) -> None:
+    rule = {"source_field": "v", "target_field": "v", "transform": transform}
+    source, _, _ = refused('{"v": ["", "7", "x", " "]}', rule)
+    assert source == place
