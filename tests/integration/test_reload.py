@@ -35,6 +35,7 @@ async def applied(reloads: Reloads, effects: int) -> None:
 
 async def test_a_flow_changes_under_load_and_the_other_one_never_notices(reloads: Reloads) -> None:
     await reloads.start()
+    await reloads.begun()
     async with asyncio.TaskGroup() as group:
         group.create_task(reloads.site.confirm_orders(240, keys=12, writers=4, rate_per_s=60))
         await applied(reloads, 40)
@@ -121,6 +122,7 @@ async def test_a_reload_without_a_change_touches_nobody(reloads: Reloads) -> Non
 
 async def test_flows_come_and_go_and_what_came_meanwhile_is_applied_in_order(reloads: Reloads) -> None:
     process = await reloads.start()
+    await reloads.begun()
     await reloads.site.confirm_orders(10, keys=2)
     await reloads.settle()
     reloads.remove(OTHER)
@@ -156,6 +158,7 @@ async def test_a_consumer_without_a_flow_left_goes_on_as_before(reloads: Reloads
 
 async def test_twenty_hangups_in_a_row_lose_and_repeat_nothing(reloads: Reloads) -> None:
     process = await reloads.start()
+    await reloads.begun()
     async with asyncio.TaskGroup() as group:
         group.create_task(reloads.site.confirm_orders(150, keys=10, writers=4, rate_per_s=60))
         await applied(reloads, 10)
