@@ -55,6 +55,8 @@ async def test_a_page_instead_of_an_answer_is_in_doubt_until_the_target_is_right
         "circuit_seconds": None,
         "needs_a_person": False,
         "throttled_seconds": flow["throttled_seconds"],
+        "awaiting": 0,
+        "awaits": None,
     }
     assert REASON in table.out
 
